@@ -1,0 +1,192 @@
+//! The engine: commands in, commits out, replies when they are durable.
+//!
+//! One task owns the state and the log. Each turn it applies what has arrived, hands out what has
+//! become claimable and, if no commit is in flight, cuts the next one. What arrives while a commit
+//! is in flight shares the next: throughput is bounded by the cost of a row, not by the latency of
+//! the store, and an idle engine writes nothing.
+//!
+//! # Invariants
+//!
+//! 1. A reply that promises something leaves when everything applied before it is durable.
+//! 2. At most one commit is in flight, so commits become durable in the order of their numbers.
+//! 3. A failed commit ends the engine: what memory has and the log lacks is thrown away. Every
+//!    waiting and later call is answered with the failure.
+//! 4. Whoever calls is answered, also by an engine that has ended.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `inbox.rs` | the way in: consumers and their requests |
+//! | `turn.rs` | the loop |
+//! | `held.rs` | replies that wait for a commit |
+//! | `gather.rs` | when to commit |
+
+mod gather;
+mod held;
+mod inbox;
+mod turn;
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use tokio::sync::oneshot;
+
+use crate::clock::{Clock, HybridClock};
+use crate::command::{Command, Outlet, Ticket};
+use crate::error::{Error, Result};
+use crate::log::{Log, SlateLog, Target};
+use crate::options::OpenOptions;
+use crate::record::{FORMAT, Meta, Sequence, Undecodable, keys};
+use crate::state::{Recovery, State};
+
+use inbox::{Inbox, Message};
+use turn::Turner;
+
+pub use crate::state::OutletId;
+
+/// One call: what is asked, and the caller's number for the reply.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `None` if no reply is wanted.
+    pub ticket: Option<Ticket>,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// A handle on an open store. Clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    inbox: Arc<Inbox>,
+}
+
+impl Engine {
+    /// Opens the database at `path` of a store, takes ownership and recovers what is there. Must be
+    /// called inside a tokio runtime, which the engine's task then lives on.
+    ///
+    /// # Errors
+    ///
+    /// An option out of its bounds; whatever keeps the store from being used, told within
+    /// `store_timeout` if it does not answer; [`Error::UnsupportedFormat`] and
+    /// [`Error::Corrupted`] for what is in it.
+    pub async fn open(
+        target: Target,
+        path: &str,
+        options: OpenOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        options.validate()?;
+        let log = SlateLog::open(&target, path, options.store_timeout).await?;
+        let name = log.path().to_owned();
+        Self::recover(Arc::new(log), name, options, clock).await
+    }
+
+    async fn recover(
+        log: Arc<dyn Log>,
+        path: String,
+        options: OpenOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let meta = read_meta(log.as_ref(), &path).await?;
+        let sequence = read_sequence(log.as_ref(), &path).await?;
+        let mut hybrid = HybridClock::new(clock.as_ref(), sequence.wall_floor_ms);
+        let mut recovery = Recovery::default();
+        log.scan(&mut |key, value| recovery.add(key, value)).await?;
+        let (was_clean, epoch) = meta.map_or((true, 1), |meta| (meta.clean, meta.epoch + 1));
+        let now = hybrid.read(clock.as_ref());
+        let mut state = recovery.finish(Arc::new(options), was_clean, epoch, &sequence, now);
+        commit_all(log.as_ref(), &mut state, &mut hybrid, clock.as_ref()).await?;
+        let inbox = Arc::new(Inbox::new(path));
+        let turner = Turner::new(Arc::clone(&inbox), state, log, hybrid, clock, epoch);
+        spawn(turner);
+        Ok(Self { inbox })
+    }
+
+    /// Registers a consumer: its replies and claims go to `outlet`.
+    #[must_use]
+    pub fn attach(&self, outlet: Arc<dyn Outlet>) -> OutletId {
+        self.inbox.attach(outlet)
+    }
+
+    /// Ends a consumer: its subscriptions end, and what it has not settled is delivered to others.
+    pub fn detach(&self, outlet: OutletId) {
+        self.inbox.detach(outlet);
+    }
+
+    /// Hands over requests, in order. Never blocks and never fails: failures are replies. One lock
+    /// and one wake-up, however many requests.
+    pub fn send(&self, outlet: OutletId, requests: Vec<Request>) {
+        self.inbox.send(outlet, requests);
+    }
+
+    /// Whether waiting work is below its bound. If not, send [`Command::AwaitRoom`] and wait for
+    /// its reply before sending more.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.inbox.has_room()
+    }
+
+    /// Hands back what is claimed, commits what waits, marks the store as closed in order and closes
+    /// it. Later calls are answered with [`Error::Closed`]. Closing again does nothing.
+    ///
+    /// # Errors
+    ///
+    /// The failure that ended the engine before, or that kept it from closing in order. Nothing
+    /// that was promised is lost by it.
+    pub async fn close(&self) -> Result<()> {
+        let (done, closed) = oneshot::channel();
+        if self.inbox.post(Message::Close(done)).is_err() {
+            return Ok(());
+        }
+        closed.await.unwrap_or(Ok(()))
+    }
+}
+
+/// Writes what recovery decided and waits for it: nothing is served before.
+async fn commit_all(
+    log: &dyn Log,
+    state: &mut State,
+    hybrid: &mut HybridClock,
+    clock: &dyn Clock,
+) -> Result<()> {
+    let batch = state.cut(hybrid.read(clock));
+    log.commit(batch.rows).await?;
+    let mut effects = crate::state::Effects::default();
+    state.on_durable(batch.number, hybrid.read(clock), &mut effects);
+    assert!(effects.claims.is_empty(), "nobody has subscribed yet");
+    Ok(())
+}
+
+async fn read_meta(log: &dyn Log, path: &str) -> Result<Option<Meta>> {
+    let Some(value) = log.get(keys::META.into()).await? else { return Ok(None) };
+    let meta = Meta::decode(&value).map_err(|error| damaged(path, "store record", &error))?;
+    if meta.format > FORMAT {
+        let (path, found) = (path.to_owned(), meta.format);
+        return Err(Error::UnsupportedFormat { path, found, supported: FORMAT });
+    }
+    Ok(Some(meta))
+}
+
+async fn read_sequence(log: &dyn Log, path: &str) -> Result<Sequence> {
+    let Some(value) = log.get(keys::SEQUENCE.into()).await? else { return Ok(Sequence::default()) };
+    Sequence::decode(&value).map_err(|error| damaged(path, "sequence record", &error))
+}
+
+fn damaged(path: &str, what: &str, error: &Undecodable) -> Error {
+    Error::Corrupted { path: path.to_owned(), detail: format!("the {what}: {}", error.0) }
+}
+
+/// Runs the loop to its end; a panic in it ends the engine as a failure does.
+#[expect(clippy::disallowed_methods, reason = "the engine's one task")]
+fn spawn(mut turner: Turner) {
+    tokio::spawn(async move {
+        let run = std::panic::AssertUnwindSafe(turner.run()).catch_unwind().await;
+        if let Err(panic) = run {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            let detail = text.unwrap_or("a panic without text").to_owned();
+            turner.end(&Error::Internal { detail });
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;

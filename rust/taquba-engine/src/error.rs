@@ -1,0 +1,279 @@
+//! The engine's one error type.
+//!
+//! # Invariants
+//!
+//! 1. A variant exists only where a caller would act differently; detail goes in its fields.
+//! 2. [`Error::code`] is stable: codes are only ever added.
+//! 3. The enum is exhaustive on purpose: a new variant must break the binding's build until it
+//!    has a Python class.
+
+use std::time::Duration;
+
+use crate::limits::{
+    BATCH_COUNT_MAX, DEDUP_KEY_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_COUNT_MAX, PAYLOAD_BYTES_MAX,
+    QUEUE_NAME_BYTES_MAX, QUEUES_COUNT_MAX, RUN_ID_BYTES_MAX,
+};
+
+/// What went wrong, which thing it concerns, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The queue's name breaks its rule.
+    #[error(
+        "queue name `{name}` is not allowed: use 1 to {QUEUE_NAME_BYTES_MAX} characters of \
+         `[A-Za-z0-9._-]`, the first one a letter or a digit"
+    )]
+    InvalidQueueName {
+        /// The name as given, shortened.
+        name: String,
+    },
+    /// The run id breaks its rule.
+    #[error(
+        "run id `{run_id}` is not allowed: use 1 to {RUN_ID_BYTES_MAX} characters of `[A-Za-z0-9_-]`"
+    )]
+    InvalidRunId {
+        /// The id as given, shortened.
+        run_id: String,
+    },
+    /// The store has as many queues as it can.
+    #[error(
+        "queue `{name}` would be one more than {QUEUES_COUNT_MAX}: use fewer queues, and put tenants or \
+         kinds into headers"
+    )]
+    TooManyQueues {
+        /// The queue that was to be created.
+        name: String,
+    },
+    /// The text is not a job id.
+    #[error("`{job_id}` is not a job id: use the text that `enqueue` returned")]
+    InvalidJobId {
+        /// The text as given, shortened.
+        job_id: String,
+    },
+    /// An argument is outside its bounds.
+    #[error("`{name}` is {value}: {remedy}")]
+    InvalidArgument {
+        /// The argument's public name.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// The bound and how to keep it.
+        remedy: String,
+    },
+    /// The payload is too large for a job's row.
+    #[error(
+        "the payload has {size_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}: put it in an object \
+         of your own and enqueue its name"
+    )]
+    PayloadTooLarge {
+        /// The payload's size.
+        size_bytes: usize,
+    },
+    /// Too many headers, or too long ones.
+    #[error(
+        "{count} headers with {size_bytes} bytes are too many: the limits are {HEADERS_COUNT_MAX} \
+         headers and {HEADERS_BYTES_MAX} bytes; move data into the payload"
+    )]
+    HeadersTooLarge {
+        /// How many headers were given.
+        count: usize,
+        /// Bytes of all keys and values.
+        size_bytes: usize,
+    },
+    /// A header key is set by the runtime alone.
+    #[error("header `{key}` is reserved: keys under `workflow.` are set by the runtime; rename it")]
+    ReservedHeader {
+        /// The key as given, shortened.
+        key: String,
+    },
+    /// The dedup key is too long or empty.
+    #[error(
+        "the dedup key has {size_bytes} bytes: use 1 to {DEDUP_KEY_BYTES_MAX}; hash longer keys"
+    )]
+    InvalidDedupKey {
+        /// The key's size.
+        size_bytes: usize,
+    },
+    /// More than one commit can carry was given at once.
+    #[error("{count} items in one batch, the limit is {BATCH_COUNT_MAX}: split the batch")]
+    BatchTooLarge {
+        /// How many were given.
+        count: usize,
+    },
+    /// The run exists and was submitted with another input.
+    #[error(
+        "run `{run_id}` exists with another input: use another run id, or submit the same bytes to \
+         get the run that is there"
+    )]
+    InputMismatch {
+        /// The run.
+        run_id: String,
+    },
+    /// No such run, or its retention has passed.
+    #[error("run `{run_id}` is not known: it was never submitted, or its retention has passed")]
+    RunNotFound {
+        /// The run.
+        run_id: String,
+    },
+    /// The claim is no longer the caller's; nothing was recorded.
+    #[error(
+        "job {job_id}: this claim is over (its lease of {lease:?} expired, or it was settled \
+         before), so the outcome was not recorded; raise `lease` or settle sooner"
+    )]
+    ClaimLost {
+        /// The job.
+        job_id: String,
+        /// The lease that the claim had.
+        lease: Duration,
+    },
+    /// Another process owns the store now.
+    #[error(
+        "another process opened the store at `{path}` and owns it now: stop one of the two, or open \
+         the queue again to take it back"
+    )]
+    Fenced {
+        /// The store's path.
+        path: String,
+    },
+    /// The store refused the credentials or the right is missing.
+    #[error("the store at `{path}` denies access: check credentials and rights; it said: {detail}")]
+    PermissionDenied {
+        /// The store's path.
+        path: String,
+        /// What the store answered.
+        detail: String,
+    },
+    /// The bucket, container or directory is not there, or is not one.
+    #[error("there is no store at `{path}`: check the name and create it; it said: {detail}")]
+    StoreNotFound {
+        /// The store's path.
+        path: String,
+        /// What the store answered.
+        detail: String,
+    },
+    /// The store did not answer in time.
+    #[error("the store at `{path}` is not available: {detail}; check the network and try again")]
+    StoreUnavailable {
+        /// The store's path.
+        path: String,
+        /// What the store answered, or for how long it did not.
+        detail: String,
+    },
+    /// The store's address cannot be used.
+    #[error("the store `{location}` cannot be used: {remedy}")]
+    InvalidStore {
+        /// The address as given.
+        location: String,
+        /// What would work.
+        remedy: String,
+    },
+    /// Bytes in the store are not what was written.
+    #[error(
+        "the store at `{path}` holds damaged data: {detail}; restore the object from a version or a \
+         backup and open again"
+    )]
+    Corrupted {
+        /// The store's path.
+        path: String,
+        /// Which object or record, and how it is damaged.
+        detail: String,
+    },
+    /// The store was written in a format this version does not read.
+    #[error(
+        "the store at `{path}` has format {found}, this version reads {supported}: upgrade taquba, \
+         or open another path"
+    )]
+    UnsupportedFormat {
+        /// The store's path.
+        path: String,
+        /// The format found.
+        found: u32,
+        /// The newest format this version reads.
+        supported: u32,
+    },
+    /// The queue was closed by this process.
+    #[error("the queue at `{path}` is closed: open it again")]
+    Closed {
+        /// The store's path.
+        path: String,
+    },
+    /// A bug: an invariant of ours is broken.
+    #[error("bug in the engine: {detail}; open the queue again and report this text")]
+    Internal {
+        /// What was found.
+        detail: String,
+    },
+}
+
+/// What a handler of an [`Error`] should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// The same call may succeed later.
+    Retry,
+    /// The call is wrong: change its arguments.
+    FixInput,
+    /// This handle is done for: open the queue again.
+    Reopen,
+    /// The work at hand is no longer ours: drop it.
+    Drop,
+}
+
+impl Error {
+    /// The stable, machine-readable name of this error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidQueueName { .. } => "invalid-queue-name",
+            Self::InvalidRunId { .. } => "invalid-run-id",
+            Self::TooManyQueues { .. } => "too-many-queues",
+            Self::InvalidJobId { .. } => "invalid-job-id",
+            Self::InvalidArgument { .. } => "invalid-argument",
+            Self::PayloadTooLarge { .. } => "payload-too-large",
+            Self::HeadersTooLarge { .. } => "headers-too-large",
+            Self::ReservedHeader { .. } => "reserved-header",
+            Self::InvalidDedupKey { .. } => "invalid-dedup-key",
+            Self::BatchTooLarge { .. } => "batch-too-large",
+            Self::InputMismatch { .. } => "input-mismatch",
+            Self::RunNotFound { .. } => "run-not-found",
+            Self::ClaimLost { .. } => "claim-lost",
+            Self::Fenced { .. } => "fenced",
+            Self::PermissionDenied { .. } => "permission-denied",
+            Self::StoreNotFound { .. } => "store-not-found",
+            Self::StoreUnavailable { .. } => "store-unavailable",
+            Self::InvalidStore { .. } => "invalid-store",
+            Self::Corrupted { .. } => "corrupted",
+            Self::UnsupportedFormat { .. } => "unsupported-format",
+            Self::Closed { .. } => "closed",
+            Self::Internal { .. } => "internal",
+        }
+    }
+
+    /// What to do about this error.
+    #[must_use]
+    pub const fn recovery(&self) -> Recovery {
+        match self {
+            Self::InvalidQueueName { .. }
+            | Self::InvalidRunId { .. }
+            | Self::TooManyQueues { .. }
+            | Self::InvalidJobId { .. }
+            | Self::InvalidArgument { .. }
+            | Self::PayloadTooLarge { .. }
+            | Self::HeadersTooLarge { .. }
+            | Self::ReservedHeader { .. }
+            | Self::InvalidDedupKey { .. }
+            | Self::BatchTooLarge { .. }
+            | Self::InputMismatch { .. }
+            | Self::RunNotFound { .. }
+            | Self::InvalidStore { .. }
+            | Self::PermissionDenied { .. }
+            | Self::StoreNotFound { .. }
+            | Self::Corrupted { .. }
+            | Self::UnsupportedFormat { .. } => Recovery::FixInput,
+            Self::StoreUnavailable { .. } => Recovery::Retry,
+            Self::ClaimLost { .. } => Recovery::Drop,
+            Self::Fenced { .. } | Self::Closed { .. } | Self::Internal { .. } => Recovery::Reopen,
+        }
+    }
+}
+
+/// The engine's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,87 @@
+//! Failures of the store, told as ours.
+
+use std::error::Error as StdError;
+
+use slatedb::{CloseReason, ErrorKind};
+
+use crate::error::Error;
+
+/// What the storage engine reports.
+pub(super) fn of_slatedb(path: &str, error: &slatedb::Error) -> Error {
+    if let Some(error) = find_store_error(error).and_then(|cause| of_store_cause(path, cause)) {
+        return error;
+    }
+    let (path, detail) = (path.to_owned(), chain(error));
+    match error.kind() {
+        ErrorKind::Closed(CloseReason::Fenced) => Error::Fenced { path },
+        ErrorKind::Closed(CloseReason::Clean) => Error::Closed { path },
+        ErrorKind::Data => Error::Corrupted { path, detail },
+        ErrorKind::Unavailable => Error::StoreUnavailable { path, detail },
+        _ => Error::Internal { detail },
+    }
+}
+
+/// What the object store reports, asked directly.
+pub(super) fn of_store(path: &str, error: &object_store::Error) -> Error {
+    of_store_cause(path, error)
+        .unwrap_or_else(|| Error::StoreUnavailable { path: path.to_owned(), detail: chain(error) })
+}
+
+fn of_store_cause(path: &str, error: &object_store::Error) -> Option<Error> {
+    use object_store::Error as Store;
+    let (path, detail) = (path.to_owned(), chain(error));
+    match error {
+        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
+            Some(Error::PermissionDenied { path, detail })
+        }
+        Store::NotFound { .. } => Some(Error::StoreNotFound { path, detail }),
+        Store::Generic { source, .. } => {
+            let inner = find_store_error(source.as_ref())?;
+            of_store_cause(&path, inner)
+        }
+        _ => None,
+    }
+}
+
+fn find_store_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a object_store::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<object_store::Error>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// An error with its causes, each told once, without what follows a `?` in an address: presigned
+/// parts are secrets.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    without_queries(&text)
+}
+
+fn without_queries(text: &str) -> String {
+    let words = text.split(' ').map(|word| match word.split_once('?') {
+        Some((address, _)) if address.contains("://") => address,
+        _ => word,
+    });
+    let mut clean: Vec<String> = Vec::new();
+    for word in words {
+        clean.push(word.chars().flat_map(escape_control).collect());
+    }
+    clean.join(" ")
+}
+
+fn escape_control(c: char) -> Vec<char> {
+    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+}

@@ -1,0 +1,198 @@
+//! The guard between the storage engine and the object store.
+//!
+//! # Invariants
+//!
+//! 1. A refusal for want of rights comes back at once; retrying it would hang for ever.
+//! 2. `AlreadyExists` from a conditional create is believed only if the object is there. S3 answers
+//!    409 to two racing creates of which neither may have won, and says to try again; taking that
+//!    for another owner would end the only one.
+//! 3. Every object that is written is counted.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    Attributes, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result, UploadPart,
+};
+use slatedb_common::retry::NonRetryable;
+
+use super::PutCounts;
+
+/// Tries of a conditional create whose refusal was not borne out.
+const CREATE_TRIES_MAX: u32 = 6;
+
+/// Pause before such a try; the racing request has had its answer by then.
+const CREATE_PAUSE: Duration = Duration::from_millis(50);
+
+/// Whether a store keeps attributes with its objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attribution {
+    /// Objects carry the number of the request that made them.
+    Kept,
+    /// The local file system has none and refuses a write that brings some, which would make
+    /// every write two.
+    Dropped,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    put_count: AtomicU64,
+    put_bytes: AtomicU64,
+}
+
+impl Counters {
+    fn count(&self, size_bytes: usize) {
+        self.put_count.fetch_add(1, Ordering::Relaxed);
+        self.put_bytes.fetch_add(size_bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// An object store, guarded.
+#[derive(Debug)]
+pub(super) struct GuardedStore {
+    inner: Arc<dyn ObjectStore>,
+    attribution: Attribution,
+    counters: Arc<Counters>,
+}
+
+impl GuardedStore {
+    pub fn new(inner: Arc<dyn ObjectStore>, attribution: Attribution) -> Self {
+        Self { inner, attribution, counters: Arc::default() }
+    }
+
+    pub fn counts(&self) -> PutCounts {
+        PutCounts {
+            put_count: self.counters.put_count.load(Ordering::Relaxed),
+            put_bytes: self.counters.put_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn is_there(&self, location: &Path) -> bool {
+        !matches!(self.inner.head(location).await, Err(Error::NotFound { .. }))
+    }
+}
+
+impl fmt::Display for GuardedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.inner)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for GuardedStore {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        mut options: PutOptions,
+    ) -> Result<PutResult> {
+        if self.attribution == Attribution::Dropped {
+            options.attributes = Attributes::default();
+        }
+        let is_create = options.mode == PutMode::Create;
+        for _ in 1..CREATE_TRIES_MAX {
+            self.counters.count(payload.content_length());
+            let put = self.inner.put_opts(location, payload.clone(), options.clone()).await;
+            let refused = is_create && matches!(put, Err(Error::AlreadyExists { .. }));
+            if !refused || self.is_there(location).await {
+                return put.map_err(told_once);
+            }
+            tokio::time::sleep(CREATE_PAUSE).await;
+        }
+        self.counters.count(payload.content_length());
+        self.inner.put_opts(location, payload, options).await.map_err(told_once)
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        mut options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        if self.attribution == Attribution::Dropped {
+            options.attributes = Attributes::default();
+        }
+        let upload = self.inner.put_multipart_opts(location, options).await.map_err(told_once)?;
+        Ok(Box::new(CountedUpload { inner: upload, counters: Arc::clone(&self.counters) }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await.map_err(told_once)
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await.map_err(told_once)
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations).map(|deleted| deleted.map_err(told_once)).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix).map(|listed| listed.map_err(told_once)).boxed()
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let listed = self.inner.list_with_offset(prefix, offset);
+        listed.map(|listed| listed.map_err(told_once)).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await.map_err(told_once)
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await.map_err(told_once)
+    }
+}
+
+/// Marks a refusal as final.
+fn told_once(error: Error) -> Error {
+    match error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            Error::Generic { store: "taquba", source: Box::new(NonRetryable(Box::new(error))) }
+        }
+        other => other,
+    }
+}
+
+#[derive(Debug)]
+struct CountedUpload {
+    inner: Box<dyn MultipartUpload>,
+    counters: Arc<Counters>,
+}
+
+#[async_trait]
+impl MultipartUpload for CountedUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.counters.count(data.content_length());
+        self.inner.put_part(data)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        self.inner.complete().await.map_err(told_once)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.inner.abort().await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! Which store, and how to reach it.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::prefix::PrefixStore;
+use url::Url;
+
+use super::guard::Attribution;
+use crate::error::{Error, Result};
+
+/// What a store is, as far as settings care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// This process's memory: gone with it.
+    Memory,
+    /// A directory.
+    Local,
+    /// Behind a network.
+    Remote,
+}
+
+/// A store, and what to call it in messages.
+#[derive(Debug)]
+pub struct Target {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) kind: Kind,
+    location: String,
+}
+
+impl Target {
+    /// A store by its address: `s3://bucket/prefix`, `gs://bucket/prefix`,
+    /// `az://container/prefix` (credentials from the environment), `file:///dir`, `memory://` (a
+    /// fresh one each time), or a path of the file system.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidStore`] if the address does not read or a setting is missing.
+    pub fn from_url(url: &str, fsync: bool) -> Result<Self> {
+        if !url.contains("://") {
+            return Self::local(FilePath::new(url), fsync);
+        }
+        let parsed = Url::parse(url).map_err(|error| invalid(url, &error.to_string()))?;
+        let store: Arc<dyn ObjectStore> = match parsed.scheme() {
+            "memory" => return Ok(Self::in_memory()),
+            "file" => {
+                let not_local = |()| invalid(url, "write `file:///directory`, with three slashes");
+                let dir = parsed.to_file_path().map_err(not_local)?;
+                return Self::local(&dir, fsync);
+            }
+            "s3" | "s3a" => built(url, AmazonS3Builder::from_env().with_url(url).build())?,
+            "gs" => built(url, GoogleCloudStorageBuilder::from_env().with_url(url).build())?,
+            "az" | "azure" | "abfs" | "abfss" => {
+                built(url, MicrosoftAzureBuilder::from_env().with_url(url).build())?
+            }
+            other => {
+                let remedy = format!(
+                    "`{other}://` is not known; use `s3://`, `gs://`, `az://`, `file://`, \
+                     `memory://` or a path"
+                );
+                return Err(invalid(url, &remedy));
+            }
+        };
+        let prefix = parsed.path().trim_matches('/');
+        let store =
+            if prefix.is_empty() { store } else { Arc::new(PrefixStore::new(store, prefix)) };
+        Ok(Self::from_store(store, shown(&parsed)))
+    }
+
+    /// A directory, created if it is not there. With `fsync` a commit survives the loss of power;
+    /// without, only the end of the process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidStore`] if there is something else in its place, or it cannot be made.
+    pub fn local(dir: &FilePath, fsync: bool) -> Result<Self> {
+        let location = dir.display().to_string();
+        let failed = |error: &dyn std::fmt::Display| {
+            let remedy = format!("give a directory that can be written: {error}");
+            invalid(&location, &remedy)
+        };
+        if location.is_empty() {
+            return Err(invalid("", "give a directory"));
+        }
+        std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
+        let files = LocalFileSystem::new_with_prefix(dir).map_err(|error| failed(&error))?;
+        let store = Arc::new(files.with_fsync(fsync));
+        Ok(Self { store, kind: Kind::Local, location })
+    }
+
+    /// A store in memory.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { store: Arc::new(InMemory::new()), kind: Kind::Memory, location: "memory://".into() }
+    }
+
+    /// A store that was made elsewhere. `location` is what messages call it.
+    #[must_use]
+    pub fn from_store(store: Arc<dyn ObjectStore>, location: String) -> Self {
+        let is_memory = store.to_string().starts_with("InMemory");
+        let kind = if is_memory { Kind::Memory } else { Kind::Remote };
+        Self { store, kind, location }
+    }
+
+    /// What messages call the database at `path` of this store.
+    pub(super) fn name_of(&self, path: &str) -> String {
+        format!("{}/{path}", self.location.trim_end_matches('/'))
+    }
+
+    pub(super) fn attribution(&self) -> Attribution {
+        match self.kind {
+            Kind::Local => Attribution::Dropped,
+            Kind::Memory | Kind::Remote => Attribution::Kept,
+        }
+    }
+}
+
+fn built<S: ObjectStore>(
+    url: &str,
+    store: object_store::Result<S>,
+) -> Result<Arc<dyn ObjectStore>> {
+    store.map(|store| Arc::new(store) as _).map_err(|error| invalid(url, &error.to_string()))
+}
+
+fn invalid(location: &str, remedy: &str) -> Error {
+    Error::InvalidStore { location: location.to_owned(), remedy: remedy.to_owned() }
+}
+
+/// An address without user, password and query.
+fn shown(url: &Url) -> String {
+    format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}

@@ -1,0 +1,147 @@
+//! Settings of a queue and of an open store: defaults, units, bounds.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::ids::QueueName;
+use crate::limits::{DURATION_MAX, MAX_ATTEMPTS_MAX};
+
+/// Claimed before normal jobs.
+pub const PRIORITY_HIGH: u32 = 100;
+/// What a job has if nobody says otherwise.
+pub const PRIORITY_NORMAL: u32 = 1_000;
+/// Claimed after normal jobs.
+pub const PRIORITY_LOW: u32 = 10_000;
+
+/// How the delay before a retry is spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jitter {
+    /// Exactly the backoff.
+    None,
+    /// Uniform between zero and the backoff, so that retries of one outage spread out
+    /// (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+    Full,
+}
+
+/// How one queue treats its jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Deliveries before a job is dead-lettered.
+    pub max_attempts: u32,
+    /// How long a claim lasts if the claimer does not say.
+    pub lease_duration: Duration,
+    /// Priority of a job that gives none; lower is claimed first.
+    pub default_priority: u32,
+    /// Delay before the first retry; doubles with each further one.
+    pub retry_backoff_base: Duration,
+    /// The delay never grows beyond this.
+    pub retry_backoff_max: Duration,
+    /// How the delay is spread.
+    pub retry_jitter: Jitter,
+    /// How long a dead job stays readable; `None` keeps it for good.
+    pub dead_retention: Option<Duration>,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            lease_duration: Duration::from_secs(30),
+            default_priority: PRIORITY_NORMAL,
+            retry_backoff_base: Duration::from_secs(1),
+            retry_backoff_max: Duration::from_secs(300),
+            retry_jitter: Jitter::Full,
+            dead_retention: Some(Duration::from_secs(7 * 86_400)),
+        }
+    }
+}
+
+impl QueueConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] names the first field out of its bounds.
+    pub fn validate(&self) -> Result<()> {
+        check_attempts(self.max_attempts)?;
+        check_duration("lease_duration", self.lease_duration)?;
+        if self.lease_duration.is_zero() {
+            return Err(Error::InvalidArgument {
+                name: "lease_duration",
+                value: "zero".into(),
+                remedy: "give a job's holder at least 1 ms".into(),
+            });
+        }
+        check_duration("retry_backoff_base", self.retry_backoff_base)?;
+        check_duration("retry_backoff_max", self.retry_backoff_max)?;
+        check_duration("dead_retention", self.dead_retention.unwrap_or_default())
+    }
+}
+
+/// Checks a number of deliveries.
+pub(crate) fn check_attempts(max_attempts: u32) -> Result<()> {
+    if (1..=MAX_ATTEMPTS_MAX).contains(&max_attempts) {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument {
+        name: "max_attempts",
+        value: max_attempts.to_string(),
+        remedy: format!("use 1 to {MAX_ATTEMPTS_MAX}"),
+    })
+}
+
+/// Checks a span of time.
+pub(crate) fn check_duration(name: &'static str, duration: Duration) -> Result<()> {
+    if duration <= DURATION_MAX {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument {
+        name,
+        value: format!("{} seconds", duration.as_secs()),
+        remedy: format!("use at most {} seconds (100 years)", DURATION_MAX.as_secs()),
+    })
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// Settings of the queues that need their own.
+    pub queue_configs: BTreeMap<QueueName, QueueConfig>,
+    /// Settings of all other queues.
+    pub default_queue_config: QueueConfig,
+    /// How long the store may take to answer the first request, and each commit afterwards.
+    pub store_timeout: Duration,
+    /// Seed of the retry jitter; two engines with one seed and one history retry alike.
+    pub seed: u64,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            queue_configs: BTreeMap::new(),
+            default_queue_config: QueueConfig::default(),
+            store_timeout: Duration::from_secs(8),
+            seed: 0,
+        }
+    }
+}
+
+impl OpenOptions {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] names the first field out of its bounds.
+    pub fn validate(&self) -> Result<()> {
+        self.default_queue_config.validate()?;
+        self.queue_configs.values().try_for_each(QueueConfig::validate)?;
+        check_duration("store_timeout", self.store_timeout)
+    }
+
+    /// The settings of one queue.
+    #[must_use]
+    pub fn queue_config(&self, queue: &QueueName) -> &QueueConfig {
+        self.queue_configs.get(queue).unwrap_or(&self.default_queue_config)
+    }
+}

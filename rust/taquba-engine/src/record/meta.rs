@@ -1,0 +1,77 @@
+//! Small rows: the store's own, a queue's, an open claim's.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Undecodable, decode, encode};
+
+/// The store: who owns it, and whether the last owner left in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Version of the whole layout.
+    pub format: u32,
+    /// Grows with each open; the upper part of claim tokens.
+    pub epoch: u32,
+    /// Written `true` by an orderly close, `false` by every open.
+    pub clean: bool,
+}
+
+/// What must only grow. Written with every commit.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Sequence {
+    /// The next row's number.
+    pub next: u64,
+    /// No clock of a later owner reads less.
+    pub wall_floor_ms: u64,
+}
+
+/// A queue: its name and what it has seen. Written with every commit that touches it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct QueueRow {
+    /// The queue's name.
+    pub name: String,
+    /// Jobs ever enqueued.
+    pub enqueued_total: u64,
+    /// Deliveries ever acked.
+    pub acked_total: u64,
+    /// Deliveries ever nacked, released or expired.
+    pub retried_total: u64,
+    /// Jobs ever dead-lettered.
+    pub dead_total: u64,
+}
+
+/// A claim that was still open when a commit went out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimRow {
+    /// The turn of the job it claims; a row of another turn is stale.
+    pub turn: u32,
+    /// Deliveries so far, this one among them.
+    pub attempts: u32,
+}
+
+macro_rules! small_row {
+    ($type:ty) => {
+        impl $type {
+            /// The row's value.
+            #[must_use]
+            pub fn encode(&self) -> Bytes {
+                const SIZE_HINT: usize = 48;
+                encode(self, SIZE_HINT)
+            }
+
+            /// Reads a row's value.
+            ///
+            /// # Errors
+            ///
+            /// [`Undecodable`] says what is wrong with the bytes.
+            pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+                decode(bytes)
+            }
+        }
+    };
+}
+
+small_row!(Meta);
+small_row!(Sequence);
+small_row!(QueueRow);
+small_row!(ClaimRow);

@@ -1,0 +1,106 @@
+//! Commits: what goes into the next one, and what its durability sets free.
+//!
+//! # Invariants
+//!
+//! 1. Batches are numbered without gaps and become durable in order.
+//! 2. What waits for a batch happens when that batch is durable, and not before.
+//! 3. A claim that is still open when a commit goes out rides along in it; it never causes one.
+
+use super::job::{Due, JobState};
+use super::{Batch, Effects, State};
+use crate::clock::Now;
+use crate::ids::{ClaimToken, JobId};
+use crate::record::{ClaimRow, Row, Sequence, keys};
+
+/// What waits for a commit.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Activation {
+    /// The job in this form becomes claimable, now or at its time.
+    Job(JobId),
+    /// The claim of a suspect job may be delivered.
+    Delivery(ClaimToken),
+}
+
+impl State {
+    /// The number of the batch that is being filled.
+    #[must_use]
+    pub fn open_batch(&self) -> u64 {
+        self.batch_number
+    }
+
+    /// Cuts off everything that waits to be written. Call only if [`State::has_rows`].
+    #[must_use]
+    pub fn cut(&mut self, now: Now) -> Batch {
+        assert!(self.has_rows(), "an empty commit would cost an object for nothing");
+        for (_, row) in self.leases.take_fresh() {
+            self.write_claim(row);
+        }
+        for row in self.queues.take_dirty_rows() {
+            self.write(row);
+        }
+        let sequence = Sequence { next: self.next_row, wall_floor_ms: now.wall_ms };
+        self.write(Row::Put(keys::SEQUENCE.into(), sequence.encode()));
+        let number = self.batch_number;
+        self.batch_number += 1;
+        self.row_bytes = 0;
+        let rows = std::mem::take(&mut self.rows);
+        self.rows.reserve(rows.len());
+        self.commit_count += 1;
+        self.row_count += rows.len() as u64;
+        Batch { number, rows }
+    }
+
+    /// A batch is durable: frees what waited for it.
+    pub fn on_durable(&mut self, number: u64, now: Now, fx: &mut Effects) {
+        while let Some(&(waits_for, activation)) = self.activations.front() {
+            if waits_for > number {
+                break;
+            }
+            self.activations.pop_front();
+            match activation {
+                Activation::Job(id) => self.activate(id, now),
+                Activation::Delivery(token) => self.deliver(token, now, fx),
+            }
+        }
+    }
+
+    pub(super) fn activate_when_durable(&mut self, activation: Activation) {
+        self.activations.push_back((self.batch_number, activation));
+    }
+
+    /// Writes that the job is being delivered, so that the attempt counts whatever happens.
+    pub(super) fn write_claim(&mut self, row: u64) {
+        let entry = self.jobs.get_mut(&row).expect("a claimed job has an entry");
+        entry.has_claim_row = true;
+        let claim = ClaimRow { turn: entry.turn, attempts: entry.attempts };
+        self.write(Row::Put(keys::claim(row), claim.encode()));
+    }
+
+    fn activate(&mut self, id: JobId, now: Now) {
+        let Some(entry) = self.jobs.get_mut(&id.row) else { return };
+        if entry.turn != id.turn || entry.state != JobState::Committing {
+            return;
+        }
+        let is_due = match entry.due {
+            Due::Now => true,
+            Due::MonoMs(at_ms) => at_ms <= now.mono_ms,
+            Due::WallMs(at_ms) => at_ms <= now.wall_ms,
+        };
+        if is_due {
+            self.make_ready(id.row);
+            return;
+        }
+        entry.become_state(JobState::Scheduled);
+        let (queue, due) = (entry.queue, entry.due);
+        self.queues.at_mut(queue).scheduled_count += 1;
+        self.schedule.add(due, id);
+    }
+
+    pub(super) fn make_ready(&mut self, row: u64) {
+        let entry = self.jobs.get_mut(&row).expect("the caller holds the row");
+        entry.become_state(JobState::Pending);
+        let key = (entry.priority, entry.order);
+        let taken = self.queues.at_mut(entry.queue).ready.insert(key, row);
+        assert!(taken.is_none(), "two jobs have one place in the queue");
+    }
+}

@@ -1,0 +1,169 @@
+//! Enqueue: new jobs come in, all of a batch or none.
+//!
+//! # Invariants
+//!
+//! 1. Everything is checked before anything changes.
+//! 2. At most one live job holds a dedup key of a queue. The key is free again when its scope ends:
+//!    at the claim, or when the job is settled for good.
+//! 3. A duplicate's answer waits for the durability of the job it names.
+
+use std::sync::Arc;
+
+use super::durable::Activation;
+use super::job::{Due, JobEntry, JobState};
+use super::{State, digest128};
+use crate::clock::Now;
+use crate::command::{DedupScope, Enqueued, NewJob, Reply, Start};
+use crate::error::{Error, Result};
+use crate::ids::{JobId, QueueName};
+use crate::limits::{
+    BATCH_COUNT_MAX, BODY_CACHE_BYTES_MAX, DEDUP_KEY_BYTES_MAX, INSTANT_MS_MAX, PAYLOAD_BYTES_MAX,
+};
+use crate::options::{check_attempts, check_duration};
+use crate::record::{Body, BodyWork, Row, keys};
+
+impl State {
+    pub(super) fn enqueue(
+        &mut self,
+        queue: &QueueName,
+        jobs: Vec<NewJob>,
+        now: Now,
+    ) -> Result<Reply> {
+        check_batch(jobs.len())?;
+        jobs.iter().try_for_each(check)?;
+        let queue = self.queue_index(queue)?;
+        let enqueued = jobs.into_iter().map(|job| self.enqueue_one(queue, job, now)).collect();
+        Ok(Reply::Enqueued(enqueued))
+    }
+
+    fn enqueue_one(&mut self, queue: u32, job: NewJob, now: Now) -> Enqueued {
+        let dedup = job.dedup_key.as_deref().map(digest128);
+        if let Some(live) = dedup.and_then(|key| self.dedup.get(&(queue, key))) {
+            return Enqueued { job_id: self.jobs[live].id(*live), is_new: false };
+        }
+        let config = &self.queues.at(queue).config;
+        let (due, run_at_ms) = due_of(job.start, now);
+        let entry = JobEntry {
+            queue,
+            priority: job.priority.unwrap_or(config.default_priority),
+            order: self.next_row,
+            turn: 0,
+            attempts: 0,
+            max_attempts: job.max_attempts.unwrap_or(config.max_attempts),
+            state: JobState::Committing,
+            due,
+            run_at_ms,
+            dedup,
+            dedup_scope: job.dedup_scope,
+            body: None,
+            has_claim_row: false,
+            is_suspect: false,
+        };
+        let body = Body {
+            payload: job.payload,
+            headers: job.headers,
+            dedup_key: job.dedup_key.map(Box::from),
+            last_error: None,
+            work: BodyWork::Job,
+        };
+        Enqueued { job_id: self.insert(entry, body), is_new: true }
+    }
+
+    /// Adds a job in a row of its own. It becomes claimable when its commit is durable.
+    pub(super) fn insert(&mut self, entry: JobEntry, body: Body) -> JobId {
+        let row = self.take_row();
+        let id = entry.id(row);
+        self.queues.totals(entry.queue).enqueued_total += 1;
+        self.hold_dedup(row, &entry);
+        self.write(Row::Put(keys::job(row), entry.stored(&body, None).encode()));
+        let replaced = self.jobs.insert(row, entry);
+        assert!(replaced.is_none(), "a sequence number was used twice");
+        self.keep_body(row, Arc::new(body));
+        self.activate_when_durable(Activation::Job(id));
+        id
+    }
+
+    /// Keeps a waiting job's body in memory while there is room. Those that come last are claimed
+    /// last, so it is theirs that are read again.
+    pub(super) fn keep_body(&mut self, row: u64, body: Arc<Body>) {
+        let size_bytes = body.size_bytes();
+        if self.cached_bytes + size_bytes > BODY_CACHE_BYTES_MAX {
+            return;
+        }
+        let entry = self.jobs.get_mut(&row).expect("the caller holds the row");
+        if entry.body.is_none() {
+            self.cached_bytes += size_bytes;
+            entry.body = Some(body);
+        }
+    }
+
+    /// Takes a job's dedup key, unless a live job has it: a retry never takes it from another.
+    pub(super) fn hold_dedup(&mut self, row: u64, entry: &JobEntry) {
+        if let Some(key) = entry.dedup {
+            self.dedup.entry((entry.queue, key)).or_insert(row);
+        }
+    }
+
+    /// Frees the dedup key that `row` holds in `queue`.
+    pub(super) fn free_dedup(&mut self, row: u64) {
+        let entry = &self.jobs[&row];
+        if let Some(key) = entry.dedup {
+            let key = (entry.queue, key);
+            if self.dedup.get(&key) == Some(&row) {
+                self.dedup.remove(&key);
+            }
+        }
+    }
+
+    /// Frees the dedup key at the claim, if its scope ends there.
+    pub(super) fn free_dedup_of_claimed(&mut self, row: u64) {
+        if self.jobs[&row].dedup_scope == DedupScope::Waiting {
+            self.free_dedup(row);
+        }
+    }
+}
+
+/// When a start is on the clock that measures it, and on the wall clock (0 for now).
+pub(super) fn due_of(start: Start, now: Now) -> (Due, u64) {
+    match start {
+        Start::Now => (Due::Now, 0),
+        Start::AtMs(at_ms) if at_ms <= now.wall_ms => (Due::Now, 0),
+        Start::AtMs(at_ms) => (Due::WallMs(at_ms), at_ms),
+        Start::After(delay) => {
+            let delay_ms = u64::try_from(delay.as_millis()).expect("delays are bounded");
+            (Due::MonoMs(now.mono_ms + delay_ms), now.wall_ms + delay_ms)
+        }
+    }
+}
+
+pub(super) fn check_batch(count: usize) -> Result<()> {
+    if count > BATCH_COUNT_MAX { Err(Error::BatchTooLarge { count }) } else { Ok(()) }
+}
+
+pub(super) fn check_start(start: Start) -> Result<()> {
+    match start {
+        Start::After(delay) => check_duration("delay", delay),
+        Start::AtMs(at_ms) if at_ms > INSTANT_MS_MAX => Err(Error::InvalidArgument {
+            name: "run_at",
+            value: format!("{at_ms} ms after 1970"),
+            remedy: "use an instant before the year 10000".into(),
+        }),
+        Start::Now | Start::AtMs(_) => Ok(()),
+    }
+}
+
+pub(super) fn check_payload(size_bytes: usize) -> Result<()> {
+    if size_bytes > PAYLOAD_BYTES_MAX { Err(Error::PayloadTooLarge { size_bytes }) } else { Ok(()) }
+}
+
+fn check(job: &NewJob) -> Result<()> {
+    check_payload(job.payload.len())?;
+    check_start(job.start)?;
+    job.max_attempts.map_or(Ok(()), check_attempts)?;
+    match job.dedup_key.as_deref().map(str::len) {
+        Some(size_bytes) if !(1..=DEDUP_KEY_BYTES_MAX).contains(&size_bytes) => {
+            Err(Error::InvalidDedupKey { size_bytes })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,169 @@
+//! Leases: who may settle a job, and until when.
+//!
+//! # Invariants
+//!
+//! 1. At most one live lease exists per job.
+//! 2. A token is never handed out twice, not even after a restart: it starts with the epoch.
+//! 3. Leases run on the monotonic clock: no jump of the wall clock ends or prolongs one.
+//! 4. A lease without a duration is kept by the engine for as long as its subscription lives.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::{Effects, State};
+use crate::clock::Now;
+use crate::command::SubscriptionId;
+use crate::error::Error;
+use crate::ids::{ClaimToken, JobId};
+
+/// Ended claims that are remembered, so that a late outcome can be told which job it was for.
+const REMEMBERED_COUNT: usize = 1024;
+
+/// Tokens of one epoch. 2^40 claims at a million a second last twelve days; the next open, or
+/// the assert below, ends the epoch.
+const TOKENS_PER_EPOCH: u64 = 1 << 40;
+
+/// Who a job was handed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    Subscription(SubscriptionId),
+    /// The `place`-th job of this pull.
+    Pull {
+        pull: u64,
+        place: usize,
+    },
+}
+
+/// One delivery.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lease {
+    pub row: u64,
+    pub holder: Holder,
+    pub duration: Option<Duration>,
+    /// On the monotonic clock; `None` until it is delivered, or if it does not end by itself.
+    pub expires_ms: Option<u64>,
+}
+
+/// All live leases.
+#[derive(Debug)]
+pub(super) struct Leases {
+    by_token: BTreeMap<ClaimToken, Lease>,
+    by_expiry: BTreeSet<(u64, ClaimToken)>,
+    next_token: u64,
+    last_token: u64,
+    /// Granted since the last commit was cut.
+    fresh: Vec<ClaimToken>,
+    remembered: VecDeque<(ClaimToken, JobId, Duration)>,
+}
+
+impl Leases {
+    pub fn new(epoch: u32) -> Self {
+        let first = u64::from(epoch) * TOKENS_PER_EPOCH;
+        Self {
+            by_token: BTreeMap::new(),
+            by_expiry: BTreeSet::new(),
+            next_token: first,
+            last_token: first + TOKENS_PER_EPOCH - 1,
+            fresh: Vec::new(),
+            remembered: VecDeque::new(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_token.len()
+    }
+
+    pub fn get(&self, token: ClaimToken) -> Option<&Lease> {
+        self.by_token.get(&token)
+    }
+
+    pub fn grant(&mut self, lease: Lease) -> ClaimToken {
+        assert!(self.next_token < self.last_token, "out of claim tokens: reopen the store");
+        let token = ClaimToken(self.next_token);
+        self.next_token += 1;
+        self.by_token.insert(token, lease);
+        self.fresh.push(token);
+        token
+    }
+
+    /// The holder has the job now: time runs.
+    pub fn start(&mut self, token: ClaimToken, now: Now) {
+        let lease = self.by_token.get_mut(&token).expect("the caller holds the lease");
+        if let Some(duration) = lease.duration {
+            let duration_ms = u64::try_from(duration.as_millis()).expect("leases are bounded");
+            let expires_ms = now.mono_ms + duration_ms;
+            lease.expires_ms = Some(expires_ms);
+            self.by_expiry.insert((expires_ms, token));
+        }
+    }
+
+    /// Ends a lease.
+    pub fn take(&mut self, token: ClaimToken) -> Option<Lease> {
+        let lease = self.by_token.remove(&token)?;
+        if let Some(expires_ms) = lease.expires_ms {
+            self.by_expiry.remove(&(expires_ms, token));
+        }
+        Some(lease)
+    }
+
+    /// Remembers a pulled job's claim for the error of a late outcome.
+    pub fn remember(&mut self, token: ClaimToken, id: JobId, lease: &Lease) {
+        if let (Holder::Pull { .. }, Some(duration)) = (lease.holder, lease.duration) {
+            if self.remembered.len() == REMEMBERED_COUNT {
+                self.remembered.pop_front();
+            }
+            self.remembered.push_back((token, id, duration));
+        }
+    }
+
+    /// What to tell somebody who settles with a token that is over.
+    pub fn lost(&self, token: ClaimToken) -> Error {
+        let known = self.remembered.iter().rev().find(|(other, _, _)| *other == token);
+        let (job_id, lease) = match known {
+            Some((_, id, lease)) => (id.to_string(), *lease),
+            None => ("of an earlier claim".to_owned(), Duration::ZERO),
+        };
+        Error::ClaimLost { job_id, lease }
+    }
+
+    /// Tokens held by these subscriptions, oldest first.
+    pub fn held_by(&self, ids: &[SubscriptionId]) -> Vec<ClaimToken> {
+        let held = |lease: &Lease| match lease.holder {
+            Holder::Subscription(id) => ids.contains(&id),
+            Holder::Pull { .. } => false,
+        };
+        self.by_token.iter().filter(|(_, lease)| held(lease)).map(|(&token, _)| token).collect()
+    }
+
+    /// All tokens, oldest first.
+    pub fn all(&self) -> Vec<ClaimToken> {
+        self.by_token.keys().copied().collect()
+    }
+
+    /// Claims granted since the last call that are still open.
+    pub fn take_fresh(&mut self) -> Vec<(ClaimToken, u64)> {
+        let fresh = std::mem::take(&mut self.fresh);
+        let open = |token| self.by_token.get(&token).map(|lease| (token, lease.row));
+        fresh.into_iter().filter_map(open).collect()
+    }
+
+    /// Milliseconds until a lease ends by itself.
+    pub fn next_expiry_ms(&self, now: Now) -> Option<u64> {
+        self.by_expiry.first().map(|(at_ms, _)| at_ms.saturating_sub(now.mono_ms))
+    }
+
+    fn first_expired(&self, now: Now) -> Option<ClaimToken> {
+        let (at_ms, token) = self.by_expiry.first()?;
+        (*at_ms <= now.mono_ms).then_some(*token)
+    }
+}
+
+impl State {
+    /// Takes back every job whose lease has ended.
+    pub(super) fn expire_leases(&mut self, now: Now, fx: &mut Effects) {
+        while let Some(token) = self.leases.first_expired(now) {
+            let error = "the lease expired before the job was settled";
+            self.end_unsettled(token, error, now, fx);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The state machine: every decision about jobs and runs, and nothing else.
+//!
+//! One value holds what the process knows of its store. [`State::apply`] takes a command and an
+//! instant, changes the value and says through [`Effects`] what must be written and what must be
+//! told. There is no I/O, no clock, no randomness but a seeded generator, and no iteration in hash
+//! order: the same commands at the same instants give the same rows, byte for byte.
+//!
+//! # Invariants
+//!
+//! 1. A job is claimable only when the commit that created its present form is durable.
+//! 2. At most one live claim exists per job, and a claim token is never handed out twice.
+//! 3. Settling needs the live token; a late outcome changes nothing.
+//! 4. Step n+1 comes into being in the commit that settles step n, and only there.
+//! 5. A run ends once; its end, its last job and its notification are one commit.
+//! 6. What memory holds of a waiting job is an index entry; its body may be dropped and read again.
+//!
+//! # A job's life, in files
+//!
+//! | stage | file |
+//! |---|---|
+//! | a job's entry and its allowed states | `job.rs` |
+//! | enqueue, dedup key | `enqueue.rs` |
+//! | becoming claimable: now, at a time, after a commit | `durable.rs`, `schedule.rs` |
+//! | claim, lease, delivery | `claim.rs`, `lease.rs` |
+//! | ack, retry, dead letter | `settle.rs` |
+//! | submit, next step, end of a run, notification | `run.rs` |
+//! | after a restart | `recover.rs` |
+//! | counting | `stats.rs` |
+//!
+//! # Not here
+//!
+//! Writing rows, waiting for them and reading clocks is `engine.rs`; the bytes are `record/`.
+
+mod claim;
+mod durable;
+mod enqueue;
+mod job;
+mod lease;
+mod queue;
+mod recover;
+mod run;
+mod schedule;
+mod settle;
+mod stats;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+
+use crate::clock::Now;
+use crate::command::{Claim, Command, Reply, SubscriptionId, Ticket};
+use crate::error::Result;
+use crate::ids::RunId;
+use crate::options::OpenOptions;
+use crate::record::Row;
+
+pub use job::JobState;
+pub use recover::Recovery;
+
+use claim::{Pull, Subscription, Waiting};
+use durable::Activation;
+use job::JobEntry;
+use lease::Leases;
+use queue::Queues;
+use run::Runs;
+use schedule::Schedule;
+
+/// Maps are looked up, never walked: a fixed hasher keeps runs alike without costing order.
+type FixedMap<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+/// 128 bits of SHA-256: stands for a text of any length in an index.
+type Digest128 = [u8; 16];
+
+/// The consumer number of [`crate::engine::OutletId`].
+pub type OutletId = u64;
+
+/// Who asked: where the reply goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The consumer.
+    pub outlet: OutletId,
+    /// Its number for the call; `None` if it wants no reply.
+    pub ticket: Option<Ticket>,
+}
+
+/// When a reply may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// At once: it promises nothing about the store.
+    Now,
+    /// When everything applied so far is durable.
+    Durable,
+}
+
+/// What one or more applications ask the engine to do.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Replies, with the moment they may leave.
+    pub replies: Vec<(Origin, Result<Reply>, Release)>,
+    /// Deliveries to subscriptions.
+    pub claims: Vec<(OutletId, SubscriptionId, Claim)>,
+    /// Rows whose body is needed: read them and call [`State::loaded`].
+    pub loads: Vec<u64>,
+    /// Ended runs whose outcome somebody asks for: read the run's row and reply.
+    pub run_reads: Vec<(Origin, RunId)>,
+}
+
+impl Effects {
+    /// Answers at once.
+    fn answer(&mut self, origin: Origin, result: Result<Reply>) {
+        self.replies.push((origin, result, Release::Now));
+    }
+
+    /// Answers when it is durable; a refusal promises nothing and leaves at once.
+    fn promise(&mut self, origin: Origin, result: Result<Reply>) {
+        let release = if result.is_ok() { Release::Durable } else { Release::Now };
+        self.replies.push((origin, result, release));
+    }
+}
+
+/// One commit, cut off from the state.
+#[derive(Debug)]
+pub struct Batch {
+    /// Its number; [`State::on_durable`] wants it back.
+    pub number: u64,
+    /// What to write, atomically.
+    pub rows: Vec<Row>,
+}
+
+/// Everything the process knows of its store.
+pub struct State {
+    options: Arc<OpenOptions>,
+    queues: Queues,
+    jobs: FixedMap<u64, JobEntry>,
+    dedup: FixedMap<(u32, Digest128), u64>,
+    schedule: Schedule,
+    leases: Leases,
+    runs: Runs,
+    subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    pulls: BTreeMap<u64, Pull>,
+    loading: BTreeMap<u64, Waiting>,
+    activations: VecDeque<(u64, Activation)>,
+    rows: Vec<Row>,
+    row_bytes: usize,
+    batch_number: u64,
+    next_row: u64,
+    next_subscription: SubscriptionId,
+    next_pull: u64,
+    cached_bytes: usize,
+    random: SplitMix64,
+    commit_count: u64,
+    row_count: u64,
+    quarantined_count: u64,
+}
+
+impl State {
+    /// Decides one command.
+    pub fn apply(&mut self, origin: Origin, command: Command, now: Now, fx: &mut Effects) {
+        match command {
+            Command::Enqueue { queue, jobs } => {
+                fx.promise(origin, self.enqueue(&queue, jobs, now));
+            }
+            Command::Claim { queue, count_max, lease } => {
+                if let Err(error) = self.pull(origin, &queue, count_max, lease, now, fx) {
+                    fx.answer(origin, Err(error));
+                }
+            }
+            Command::Settle { token, verdict } => {
+                let settled = self.settle(token, verdict, now, fx);
+                fx.promise(origin, settled);
+            }
+            Command::Submit { queue, runs } => fx.promise(origin, self.submit(&queue, runs, now)),
+            Command::AwaitRun { run_id } => self.await_run(origin, run_id, fx),
+            Command::Subscribe { queue, concurrency, observes_runs, job_timeout } => {
+                let outlet = origin.outlet;
+                fx.answer(
+                    origin,
+                    self.subscribe(outlet, &queue, concurrency, observes_runs, job_timeout),
+                );
+            }
+            Command::Unsubscribe { subscription } => {
+                self.unsubscribe(subscription);
+                fx.answer(origin, Ok(Reply::Done));
+            }
+            Command::Stats => fx.answer(origin, Ok(Reply::Stats(self.stats()))),
+            Command::AwaitRoom => fx.promise(origin, Ok(Reply::Done)),
+        }
+    }
+
+    /// Whether something waits to be written.
+    #[must_use]
+    pub fn has_rows(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
+    /// Bytes that wait to be written.
+    #[must_use]
+    pub fn row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
+    /// Deliveries that are not settled yet.
+    #[must_use]
+    pub fn open_claim_count(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Stages a row for the next commit.
+    fn write(&mut self, row: Row) {
+        self.row_bytes += row.size_bytes();
+        self.rows.push(row);
+    }
+
+    /// Takes the next number of the sequence.
+    fn take_row(&mut self) -> u64 {
+        let row = self.next_row;
+        self.next_row += 1;
+        row
+    }
+}
+
+/// The first 128 bits of the SHA-256 of some text.
+fn digest128(text: &str) -> Digest128 {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(text.as_bytes());
+    digest[..16].try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// A small generator for jitter (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number
+/// Generators", 2014): seeded, so that a run can be repeated.
+#[derive(Clone, Debug)]
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in `0..=bound`; the bias is below 2⁻²⁰ for any delay that can be configured.
+    fn up_to(&mut self, bound: u64) -> u64 {
+        let wide = u128::from(self.next()) * (u128::from(bound) + 1);
+        u64::try_from(wide >> 64).expect("the upper half of 128 bits")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! A state machine on a map: commits and crashes on command, a clock that the test moves.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::*;
+use crate::command::{NewJob, NewRun, Start, StepOutcome, Verdict};
+use crate::error::Error;
+use crate::ids::{ClaimToken, JobId, QueueName};
+use crate::options::{Jitter, QueueConfig};
+use crate::record::{Meta, Sequence, keys};
+
+pub(super) const OUTLET: OutletId = 1;
+
+pub(super) struct Harness {
+    pub state: State,
+    pub now: Now,
+    pub rows: BTreeMap<bytes::Bytes, bytes::Bytes>,
+    /// Rows of the last commit.
+    pub last_commit: Vec<Row>,
+    epoch: u32,
+}
+
+/// A queue whose retries can be foretold.
+pub(super) fn options() -> OpenOptions {
+    let config = QueueConfig { retry_jitter: Jitter::None, ..QueueConfig::default() };
+    OpenOptions { default_queue_config: config, ..OpenOptions::default() }
+}
+
+impl Harness {
+    pub fn new() -> Self {
+        let now = Now { wall_ms: 1_000_000, mono_ms: 0 };
+        Self::open(BTreeMap::new(), now)
+    }
+
+    fn open(rows: BTreeMap<bytes::Bytes, bytes::Bytes>, now: Now) -> Self {
+        let meta = rows.get(keys::META).map(|value| Meta::decode(value).expect("we wrote it"));
+        let sequence = rows.get(keys::SEQUENCE).map(|value| Sequence::decode(value).expect("ours"));
+        let (was_clean, epoch) = meta.map_or((true, 1), |meta| (meta.clean, meta.epoch + 1));
+        let mut recovery = Recovery::default();
+        for (key, value) in &rows {
+            recovery.add(key.clone(), value.clone());
+        }
+        let sequence = sequence.unwrap_or_default();
+        let state = recovery.finish(Arc::new(options()), was_clean, epoch, &sequence, now);
+        let mut harness = Self { state, now, rows, last_commit: Vec::new(), epoch };
+        let _ = harness.commit();
+        harness
+    }
+
+    /// Loses everything that is not durable, and opens again.
+    pub fn crash(self) -> Self {
+        Self::open(self.rows, self.now)
+    }
+
+    /// Closes in order, and opens again.
+    pub fn reopen(mut self) -> Self {
+        let mut fx = Effects::default();
+        self.state.release_all(self.now, &mut fx);
+        self.state.close_store(self.epoch);
+        let _ = self.commit();
+        self.crash()
+    }
+
+    pub fn pass(&mut self, time: Duration) -> Effects {
+        let ms = u64::try_from(time.as_millis()).expect("a short time");
+        self.now = Now { wall_ms: self.now.wall_ms + ms, mono_ms: self.now.mono_ms + ms };
+        let mut fx = Effects::default();
+        self.state.tick(self.now, &mut fx);
+        fx
+    }
+
+    pub fn apply(&mut self, command: Command) -> Effects {
+        let mut fx = Effects::default();
+        let origin = Origin { outlet: OUTLET, ticket: Some(0) };
+        self.state.apply(origin, command, self.now, &mut fx);
+        fx
+    }
+
+    /// The one answer to a command.
+    pub fn ask(&mut self, command: Command) -> Result<Reply> {
+        let mut fx = self.apply(command);
+        assert_eq!(fx.replies.len(), 1, "one command, one answer");
+        fx.replies.remove(0).1
+    }
+
+    /// Makes everything durable, if there is anything.
+    pub fn commit(&mut self) -> Effects {
+        let mut fx = Effects::default();
+        if self.state.has_rows() {
+            let batch = self.state.cut(self.now);
+            for row in &batch.rows {
+                match row.clone() {
+                    Row::Put(key, value) => drop(self.rows.insert(key, value)),
+                    Row::Delete(key) => drop(self.rows.remove(&key)),
+                }
+            }
+            self.last_commit = batch.rows;
+            self.state.on_durable(batch.number, self.now, &mut fx);
+        }
+        fx
+    }
+
+    pub fn dispatch(&mut self) -> Vec<Claim> {
+        let mut fx = Effects::default();
+        self.state.dispatch(self.now, &mut fx);
+        fx.claims.into_iter().map(|(_, _, claim)| claim).collect()
+    }
+
+    pub fn enqueue(&mut self, payload: &str) -> JobId {
+        self.enqueue_job(job(payload))
+    }
+
+    pub fn enqueue_job(&mut self, job: NewJob) -> JobId {
+        let reply = self.ask(Command::Enqueue { queue: queue(), jobs: vec![job] });
+        let Ok(Reply::Enqueued(enqueued)) = reply else { panic!("{reply:?}") };
+        enqueued[0].job_id
+    }
+
+    pub fn claim(&mut self, count_max: usize) -> Vec<Claim> {
+        let reply = self.ask(Command::Claim { queue: queue(), count_max, lease: None });
+        let Ok(Reply::Claimed(claims)) = reply else { panic!("{reply:?}") };
+        claims
+    }
+
+    /// Claims after a crash: they are delivered when they are durable.
+    pub fn claim_suspects(&mut self, count_max: usize) -> Vec<Claim> {
+        let fx = self.apply(Command::Claim { queue: queue(), count_max, lease: None });
+        assert!(fx.replies.is_empty(), "a suspect waits for its commit: {:?}", fx.replies);
+        let mut fx = self.commit();
+        assert_eq!(fx.replies.len(), 1, "one command, one answer");
+        let Ok(Reply::Claimed(claims)) = fx.replies.remove(0).1 else { panic!("{fx:?}") };
+        claims
+    }
+
+    /// Claims exactly one.
+    pub fn claim_one(&mut self) -> Claim {
+        let mut claims = self.claim(1);
+        assert_eq!(claims.len(), 1, "a job was expected");
+        claims.remove(0)
+    }
+
+    pub fn settle(&mut self, token: ClaimToken, verdict: Verdict) -> Result<Reply> {
+        self.ask(Command::Settle { token, verdict })
+    }
+
+    /// Settles what must settle.
+    pub fn end(&mut self, token: ClaimToken, verdict: Verdict) -> Effects {
+        let fx = self.apply(Command::Settle { token, verdict });
+        assert!(fx.replies.iter().all(|(_, result, _)| result.is_ok()), "{:?}", fx.replies);
+        fx
+    }
+
+    pub fn nack(&mut self, token: ClaimToken) {
+        self.end(token, Verdict::Nack { error: "boom".into() });
+    }
+
+    pub fn step(&mut self, token: ClaimToken, outcome: StepOutcome) -> Effects {
+        self.end(token, Verdict::Step(outcome))
+    }
+
+    pub fn submit(&mut self, run: NewRun) -> Result<Reply> {
+        self.ask(Command::Submit { queue: queue(), runs: vec![run] })
+    }
+
+    pub fn stats(&mut self) -> crate::command::QueueStats {
+        let Ok(Reply::Stats(stats)) = self.ask(Command::Stats) else { panic!("stats answer") };
+        stats.queues.into_iter().next().expect("the queue has been used")
+    }
+
+    /// Rows of the last commit whose key starts with `tag`.
+    pub fn committed(&self, tag: u8) -> Vec<&Row> {
+        let key = |row: &Row| match row {
+            Row::Put(key, _) | Row::Delete(key) => key[0],
+        };
+        self.last_commit.iter().filter(|row| key(row) == tag).collect()
+    }
+}
+
+pub(super) fn queue() -> QueueName {
+    "work".parse().expect("a good name")
+}
+
+pub(super) fn job(payload: &str) -> NewJob {
+    NewJob { payload: payload.to_owned().into(), ..NewJob::default() }
+}
+
+pub(super) fn run(run_id: &str) -> NewRun {
+    NewRun {
+        run_id: run_id.parse().expect("a good id"),
+        input: "input".into(),
+        headers: crate::record::Headers::default(),
+        priority: None,
+        start: Start::Now,
+        max_attempts: None,
+        observed: false,
+        retention: None,
+    }
+}
+
+pub(super) fn go_on(payload: &str) -> StepOutcome {
+    StepOutcome::Continue { payload: payload.to_owned().into() }
+}
+
+pub(super) fn succeed(result: &str) -> StepOutcome {
+    StepOutcome::Succeed { result: result.to_owned().into() }
+}
+
+pub(super) fn is_claim_lost(result: &Result<Reply>) -> bool {
+    matches!(result, Err(Error::ClaimLost { .. }))
+}

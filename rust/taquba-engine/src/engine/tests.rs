@@ -1,5 +1,7 @@
 //! The engine on real stores: memory and local disk.
 
+mod gated;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;

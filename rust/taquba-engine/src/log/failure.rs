@@ -21,6 +21,33 @@ pub(super) fn of_slatedb(path: &str, error: &slatedb::Error) -> Error {
     }
 }
 
+/// What keeps a database from being opened. Whatever the storage engine cannot make sense of then is
+/// damage: there is no history of this process yet in which a bug of ours could lie.
+pub(super) fn of_open(path: &str, error: &slatedb::Error) -> Error {
+    match of_slatedb(path, error) {
+        Error::Internal { detail } => Error::Corrupted { path: path.to_owned(), detail },
+        other => other,
+    }
+}
+
+/// Whether another process that opens the same database explains the failure.
+pub(super) fn may_be_a_race(error: &slatedb::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Data | ErrorKind::Closed(CloseReason::Fenced))
+}
+
+/// What a read of an object that is not there tells of the store: `None` if all is well.
+pub(super) fn of_probe(path: &str, error: &object_store::Error) -> Option<Error> {
+    // How the stores say that the object's container is missing, not just the object.
+    const NO_CONTAINER: [&str; 4] =
+        ["NoSuchBucket", "ContainerNotFound", "bucket does not exist", "container does not exist"];
+    if let object_store::Error::NotFound { .. } = error {
+        let detail = chain(error);
+        let is_missing = NO_CONTAINER.iter().any(|sign| detail.contains(sign));
+        return is_missing.then(|| Error::StoreNotFound { path: path.to_owned(), detail });
+    }
+    Some(of_store(path, error))
+}
+
 /// What the object store reports, asked directly.
 pub(super) fn of_store(path: &str, error: &object_store::Error) -> Error {
     of_store_cause(path, error)

@@ -6,7 +6,8 @@
 //! 2. `AlreadyExists` from a conditional create is believed only if the object is there. S3 answers
 //!    409 to two racing creates of which neither may have won, and says to try again; taking that
 //!    for another owner would end the only one.
-//! 3. Every object that is written is counted.
+//! 3. A fence is announced before it is written; see `fence.rs`.
+//! 4. Every object that is written is counted.
 
 use std::fmt;
 use std::ops::Range;
@@ -26,7 +27,7 @@ use object_store::{
 };
 use slatedb_common::retry::NonRetryable;
 
-use super::PutCounts;
+use super::{PutCounts, fence};
 
 /// Tries of a conditional create whose refusal was not borne out.
 const CREATE_TRIES_MAX: u32 = 6;
@@ -77,6 +78,12 @@ impl GuardedStore {
         }
     }
 
+    async fn announce_fence(&self, location: &Path) -> Result<()> {
+        let Some(marker) = fence::marker_of(location) else { return Ok(()) };
+        self.counters.count(fence::MARKER.len());
+        self.inner.put(&marker, fence::MARKER.into()).await.map(drop).map_err(told_once)
+    }
+
     async fn is_there(&self, location: &Path) -> bool {
         !matches!(self.inner.head(location).await, Err(Error::NotFound { .. }))
     }
@@ -100,6 +107,9 @@ impl ObjectStore for GuardedStore {
             options.attributes = Attributes::default();
         }
         let is_create = options.mode == PutMode::Create;
+        if is_create && payload.content_length() == 0 {
+            self.announce_fence(location).await?;
+        }
         for _ in 1..CREATE_TRIES_MAX {
             self.counters.count(payload.content_length());
             let put = self.inner.put_opts(location, payload.clone(), options.clone()).await;

@@ -12,6 +12,7 @@
 //! What the rows mean is `record/`; when to commit is `engine.rs`.
 
 mod failure;
+mod fence;
 mod guard;
 mod settings;
 mod slate;

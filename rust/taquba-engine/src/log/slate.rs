@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt as _;
-use object_store::ObjectStore as _;
+use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 use slatedb::config::ScanOptions;
 use slatedb::db_cache::moka::{MokaCache, MokaCacheOptions};
@@ -17,12 +17,18 @@ use super::guard::GuardedStore;
 use super::settings::{BLOCK_CACHE_BYTES, COMMIT_TIMEOUT, OPEN_TIMEOUT, settings};
 use super::slate_clock::FlooredClock;
 use super::target::Target;
-use super::{Log, PutCounts, failure};
+use super::{Log, PutCounts, failure, fence};
 use crate::error::{Error, Result};
 use crate::record::Row;
 
 /// Reading in runs pays when at least one row in this many is wanted.
 const SPARSE_ROWS_MAX: u64 = 8;
+
+/// Tries of an open that another open came in the way of.
+const OPEN_TRIES_MAX: u32 = 8;
+
+/// Pause before the second try; grows with each further one.
+const OPEN_PAUSE: Duration = Duration::from_millis(25);
 
 /// Single reads under way at once.
 const READS_MAX: usize = 32;
@@ -49,21 +55,9 @@ impl SlateLog {
         })?;
         let store = Arc::new(GuardedStore::new(Arc::clone(&target.store), target.attribution()));
         probe(&store, &prefix, &name, store_timeout).await?;
+        check_log(&store, &prefix, &name).await?;
         let clock = Arc::new(FlooredClock::default());
-        let cache = MokaCache::new_with_opts(MokaCacheOptions {
-            max_capacity: BLOCK_CACHE_BYTES,
-            time_to_live: None,
-            time_to_idle: None,
-        });
-        // Boxed: the engine's own future would be 27 KB larger for it.
-        let opening = Db::builder(prefix, Arc::clone(&store) as _)
-            .with_settings(settings(target.kind))
-            .with_system_clock(Arc::clone(&clock) as _)
-            .with_db_cache(Arc::new(cache), 0)
-            .build();
-        let db = within(&name, OPEN_TIMEOUT, Box::pin(opening))
-            .await?
-            .map_err(|error| failure::of_slatedb(&name, &error))?;
+        let db = build(target, &prefix, &store, &clock, &name).await?;
         clock.raise_to(db.manifest().last_l0_clock_tick());
         Ok(Self { db, store, path: name })
     }
@@ -161,12 +155,63 @@ impl Log for SlateLog {
 }
 
 /// Asks the store one cheap question, so that a wrong name, a missing right or a dead network is
-/// told as such and soon.
+/// told as such and soon. A read, because stores answer that one precisely.
 async fn probe(store: &GuardedStore, prefix: &Path, name: &str, limit: Duration) -> Result<()> {
-    let mut listed = store.list(Some(prefix));
-    match within(name, limit, listed.next()).await? {
-        Some(Err(error)) => Err(failure::of_store(name, &error)),
-        Some(Ok(_)) | None => Ok(()),
+    let nobody = prefix.clone().join("probe");
+    match within(name, limit, store.get(&nobody)).await? {
+        Ok(_) => Ok(()),
+        Err(error) => match failure::of_probe(name, &error) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Refuses a log that has lost rows without a trace.
+async fn check_log(store: &GuardedStore, prefix: &Path, name: &str) -> Result<()> {
+    let listing = fence::unannounced(store, prefix);
+    let lost = within(name, OPEN_TIMEOUT, listing).await?;
+    let lost = lost.map_err(|error| failure::of_store(name, &error))?;
+    let Some(first) = lost.first() else { return Ok(()) };
+    Err(Error::Corrupted {
+        path: name.to_owned(),
+        detail: format!(
+            "{} object(s) of the log have lost their content, `{first}` first",
+            lost.len()
+        ),
+    })
+}
+
+/// Opens the database, against others who may be doing the same: who loses a race tries again.
+async fn build(
+    target: &Target,
+    prefix: &Path,
+    store: &Arc<GuardedStore>,
+    clock: &Arc<FlooredClock>,
+    name: &str,
+) -> Result<Db> {
+    let mut tries = 0;
+    loop {
+        let cache = MokaCache::new_with_opts(MokaCacheOptions {
+            max_capacity: BLOCK_CACHE_BYTES,
+            time_to_live: None,
+            time_to_idle: None,
+        });
+        let opening = Db::builder(prefix.clone(), Arc::clone(store) as _)
+            .with_settings(settings(target.kind))
+            .with_system_clock(Arc::clone(clock) as _)
+            .with_db_cache(Arc::new(cache), 0)
+            .build();
+        // Boxed: the engine's own future would be 27 KB larger for it.
+        let error = match within(name, OPEN_TIMEOUT, Box::pin(opening)).await? {
+            Ok(db) => return Ok(db),
+            Err(error) => error,
+        };
+        tries += 1;
+        if tries == OPEN_TRIES_MAX || !failure::may_be_a_race(&error) {
+            return Err(failure::of_open(name, &error));
+        }
+        tokio::time::sleep(OPEN_PAUSE * tries).await;
     }
 }
 

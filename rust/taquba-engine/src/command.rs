@@ -191,7 +191,8 @@ pub enum Command {
     },
     /// Counts jobs. Replies [`Reply::Stats`].
     Stats,
-    /// Replies [`Reply::Done`] once waiting work has shrunk below its bound.
+    /// Replies [`Reply::Done`] once everything that was sent before it is durable: waiting work has
+    /// shrunk by then.
     AwaitRoom,
 }
 

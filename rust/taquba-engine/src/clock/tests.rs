@@ -1,3 +1,5 @@
+//! Time that jumps, and time that must not.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;

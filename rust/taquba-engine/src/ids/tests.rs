@@ -1,3 +1,5 @@
+//! Names and ids: what is accepted, what is refused, how it is shown.
+
 use super::*;
 
 #[test]

@@ -4,14 +4,17 @@ use std::error::Error as StdError;
 
 use slatedb::{CloseReason, ErrorKind};
 
+use super::guard::Final;
 use crate::error::Error;
 
 /// What the storage engine reports.
 pub(super) fn of_slatedb(path: &str, error: &slatedb::Error) -> Error {
-    if let Some(error) = find_store_error(error).and_then(|cause| of_store_cause(path, cause)) {
-        return error;
-    }
     let (path, detail) = (path.to_owned(), chain(error));
+    match find_final(error) {
+        Some(Final::Denied(_)) => return Error::PermissionDenied { path, detail },
+        Some(Final::CutShort(_)) => return Error::Corrupted { path, detail },
+        None => {}
+    }
     match error.kind() {
         ErrorKind::Closed(CloseReason::Fenced) => Error::Fenced { path },
         ErrorKind::Closed(CloseReason::Clean) => Error::Closed { path },
@@ -50,49 +53,38 @@ pub(super) fn of_probe(path: &str, error: &object_store::Error) -> Option<Error>
 
 /// What the object store reports, asked directly.
 pub(super) fn of_store(path: &str, error: &object_store::Error) -> Error {
-    of_store_cause(path, error)
-        .unwrap_or_else(|| Error::StoreUnavailable { path: path.to_owned(), detail: chain(error) })
-}
-
-fn of_store_cause(path: &str, error: &object_store::Error) -> Option<Error> {
     use object_store::Error as Store;
     let (path, detail) = (path.to_owned(), chain(error));
-    match error {
-        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
-            Some(Error::PermissionDenied { path, detail })
-        }
-        Store::NotFound { .. } => Some(Error::StoreNotFound { path, detail }),
-        Store::Generic { source, .. } => {
-            let inner = find_store_error(source.as_ref())?;
-            of_store_cause(&path, inner)
-        }
-        _ => None,
+    match (find_final(error), error) {
+        (Some(Final::Denied(_)), _) => Error::PermissionDenied { path, detail },
+        (Some(Final::CutShort(_)), _) => Error::Corrupted { path, detail },
+        (None, Store::NotFound { .. }) => Error::StoreNotFound { path, detail },
+        (None, _) => Error::StoreUnavailable { path, detail },
     }
 }
 
-fn find_store_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a object_store::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<object_store::Error>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+fn find_final<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Final> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// An error, what caused it, what caused that.
+pub(super) fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
 }
 
 /// An error with its causes, each told once, without what follows a `?` in an address: presigned
 /// parts are secrets.
 fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
+    let mut text = String::new();
+    for cause in causes(error).map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
             text.push_str(": ");
-            text.push_str(&cause_text);
+            text.push_str(&cause);
         }
-        next = cause.source();
     }
     without_queries(&text)
 }

@@ -1,3 +1,5 @@
+//! Stored forms: round trips, limits, damage.
+
 use super::*;
 use crate::command::{DedupScope, TerminalStatus};
 use crate::error::Error;

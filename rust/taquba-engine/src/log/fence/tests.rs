@@ -1,3 +1,5 @@
+//! Fences and losses, told apart.
+
 use std::sync::Arc;
 
 use object_store::memory::InMemory;

@@ -1,3 +1,5 @@
+//! The guard in front of a store that misbehaves.
+
 use object_store::memory::InMemory;
 
 use super::*;
@@ -111,4 +113,19 @@ async fn a_missing_right_is_final() {
 
     let error = put.expect_err("the right is missing");
     assert!(NonRetryable::find(&error).is_some(), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_object_cut_short_is_told_as_such_and_at_once() {
+    let inner = Arc::new(InMemory::new());
+    let store = GuardedStore::new(Arc::clone(&inner) as _, Attribution::Kept);
+    let place = Path::from("compacted/1.sst");
+    inner.put(&place, "short".into()).await.expect("memory");
+
+    let read = store.get_range(&place, 100..200).await;
+
+    let error = read.expect_err("there are five bytes");
+    assert!(NonRetryable::find(&error).is_some(), "{error:?}");
+    let told = super::super::failure::of_store("store", &error);
+    assert!(matches!(told, crate::error::Error::Corrupted { .. }), "{told:?}");
 }

@@ -1,0 +1,480 @@
+"""The compiled part of taquba. Not public: import from `taquba`.
+
+A method of `Port` takes the future of its answer and returns whether the request still needs a
+flush.
+"""
+
+from asyncio import Future
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Never, Self, final
+
+from typing_extensions import disjoint_base
+
+from taquba.options import NewJob, OpenOptions
+from taquba.workflow import RunSpec, TerminalStatus
+
+BATCH_COUNT_MAX: int
+CLAIM_COUNT_MAX: int
+CONCURRENCY_MAX: int
+DEDUP_KEY_BYTES_MAX: int
+ERROR_CODES: dict[str, str]
+HEADER_RUN_ID: str
+HEADER_STEP: str
+MAX_ATTEMPTS_MAX: int
+PAYLOAD_BYTES_MAX: int
+PRIORITY_HIGH: int
+PRIORITY_LOW: int
+PRIORITY_NORMAL: int
+RESERVED_HEADER_PREFIX: str
+__version__: str
+
+def after_fork_in_child() -> None:
+    """Note that this process is a forked child. Registered with `os.register_at_fork`."""
+
+def check_headers(headers: object) -> None:
+    """Refuse headers that the engine would refuse."""
+
+def check_queue_name(_name: str) -> None:
+    """Refuse a queue name that the engine would refuse."""
+
+def check_run_id(_run_id: str) -> None:
+    """Refuse a run id that the engine would refuse."""
+
+def close_all() -> None:
+    """Close every queue that is still open, within a bound. Registered with `atexit`."""
+
+def duration(name: str, value: float | timedelta) -> timedelta:
+    """Read a duration, whichever way it was given."""
+
+@final
+class Engine:
+    """An open store, shared by the event loops that use it."""
+
+@final
+class Port:
+    """One event loop's door to the engine."""
+
+    def __new__(cls) -> Self: ...
+    def fileno(self) -> int | None: ...
+    def begin_turn(
+        self,
+    ) -> list[
+        tuple[Callable[[Step | Notification | Claim], None], list[Step | Notification | Claim]]
+    ]: ...
+    def end_turn(self) -> bool: ...
+    def has_backlog(self) -> bool: ...
+    def flush(self) -> None: ...
+    def open(
+        self, future: Future[Engine], store: object, path: str, options: OpenOptions, seed: int
+    ) -> None: ...
+    def attach(self, engine: Engine) -> None: ...
+    def close(self, future: Future[None], engine: Engine) -> None: ...
+    def detach(self, path: str) -> None: ...
+    def watch(self, future: Future[Never]) -> None: ...
+    def has_room(self) -> bool: ...
+    def await_room(self, future: Future[None]) -> bool: ...
+    def enqueue(self, future: Future[list[str]], queue: str, jobs: Sequence[NewJob]) -> bool: ...
+    def claim(
+        self, future: Future[list[Claim]], queue: str, count_max: int, lease: timedelta | None
+    ) -> bool: ...
+    def submit(
+        self,
+        future: Future[list[tuple[str, bool]]],
+        queue: str,
+        runs: Sequence[tuple[str, RunSpec]],
+        *,
+        observed: bool,
+        retention: timedelta | None,
+    ) -> bool: ...
+    def await_run(self, future: Future[RunOutcome], run_id: str) -> bool: ...
+    def subscribe(
+        self,
+        future: Future[int],
+        start: Callable[[Step | Notification | Claim], None],
+        queue: str,
+        concurrency: int,
+        *,
+        observes_runs: bool,
+        job_timeout: timedelta | None,
+    ) -> bool: ...
+    def unsubscribe(self, future: Future[None], subscription: int) -> bool: ...
+    def stats(self, future: Future[dict[str, Any]]) -> bool: ...
+    def complete(self, step: Step, outcome: object) -> bool: ...
+    def ack(self, future: Future[None] | None, work: Step | Notification | Claim) -> bool: ...
+    def nack(
+        self, future: Future[None] | None, work: Step | Notification | Claim, error: str
+    ) -> bool: ...
+    def dead_letter(
+        self, future: Future[None] | None, work: Step | Notification | Claim, reason: str
+    ) -> bool: ...
+    def release(self, work: Step | Notification | Claim) -> bool: ...
+
+@final
+class Claim:
+    """One delivery of a job: ours until it is settled or its lease runs out.
+
+    Settle it with `Queue.ack`, `Queue.nack` or `Queue.dead_letter`.
+    """
+
+    @property
+    def job_id(self) -> str:
+        """The job."""
+
+    @property
+    def queue(self) -> str:
+        """The job's queue."""
+
+    @property
+    def payload(self) -> bytes:
+        """What was enqueued, byte for byte."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The job's headers; a step's also name its run and number."""
+
+    @property
+    def attempts(self) -> int:
+        """Deliveries of this job so far: 1 on the first."""
+
+    @property
+    def max_attempts(self) -> int:
+        """Deliveries before the job is dead-lettered."""
+
+    @property
+    def priority(self) -> int:
+        """Lower is claimed first."""
+
+    @property
+    def lease(self) -> timedelta | None:
+        """For how long the claim lasts; `None` if the engine keeps it."""
+
+@final
+class Step:
+    """One step of a run, delivered to a runner.
+
+    Delivered at least once: a runner must be idempotent for one `(run_id, step_number)`.
+    """
+
+    @property
+    def run_id(self) -> str:
+        """The run this step belongs to."""
+
+    @property
+    def step_number(self) -> int:
+        """Steps of this run before this one: 0 for the first."""
+
+    @property
+    def payload(self) -> bytes:
+        """The run's input for step 0, else what the step before continued with."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The run's headers, without reserved keys."""
+
+    @property
+    def job_id(self) -> str:
+        """The job that carries this step."""
+
+    @property
+    def attempts(self) -> int:
+        """Deliveries of this step so far: 1 on the first."""
+
+    @property
+    def max_attempts(self) -> int:
+        """Deliveries before the step is dead-lettered and its run fails."""
+
+@final
+class Notification:
+    """A job whose work is to tell the hook that a run has ended."""
+
+    @property
+    def outcome(self) -> RunOutcome:
+        """How the run ended."""
+
+@final
+class RunOutcome:
+    """How a run ended."""
+
+    __match_args__: ClassVar[tuple[str, str, str, str]] = ("run_id", "status", "result", "error")
+    def __new__(
+        cls,
+        run_id: str,
+        status: TerminalStatus,
+        *,
+        result: bytes | None = None,
+        error: str | None = None,
+        headers: dict[str, str] | None = None,
+        final_step: int = 0,
+    ) -> Self: ...
+    @property
+    def run_id(self) -> str:
+        """The run."""
+
+    @property
+    def status(self) -> TerminalStatus:
+        """`Succeeded`, `Failed` or `Cancelled`."""
+
+    @property
+    def result(self) -> bytes | None:
+        """What the run produced, if it succeeded."""
+
+    @property
+    def error(self) -> str | None:
+        """The reason or the last error, if it did not."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The submission's headers."""
+
+    @property
+    def final_step(self) -> int:
+        """The number of the step that ended the run."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+class StepOutcome:
+    """What a step returns: one of `Continue`, `ContinueAfter`, `Succeed`, `Fail`, `Cancel`."""
+
+    Continue: type[Continue]
+    ContinueAfter: type[ContinueAfter]
+    Succeed: type[Succeed]
+    Fail: type[Fail]
+    Cancel: type[Cancel]
+
+@final
+class Continue(StepOutcome):
+    """Go on with the next step at once: it gets `payload`."""
+
+    __match_args__: ClassVar[tuple[str]] = ("payload",)
+    def __new__(cls, payload: bytes) -> Self: ...
+    @property
+    def payload(self) -> bytes:
+        """What the next step receives."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class ContinueAfter(StepOutcome):
+    """Go on with the next step, `delay` after this outcome's commit: it gets `payload`."""
+
+    __match_args__: ClassVar[tuple[str, str]] = ("payload", "delay")
+    def __new__(cls, payload: bytes, delay: float | timedelta) -> Self: ...
+    @property
+    def payload(self) -> bytes:
+        """What the next step receives."""
+
+    @property
+    def delay(self) -> timedelta:
+        """How long after this outcome's commit the next step may start."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Succeed(StepOutcome):
+    """End the run: it is done and produced `result`."""
+
+    __match_args__: ClassVar[tuple[str]] = ("result",)
+    def __new__(cls, result: bytes) -> Self: ...
+    @property
+    def result(self) -> bytes:
+        """What the run produced."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Fail(StepOutcome):
+    """End the run: it gives up, because of `reason`."""
+
+    __match_args__: ClassVar[tuple[str]] = ("reason",)
+    def __new__(cls, reason: str) -> Self: ...
+    @property
+    def reason(self) -> str:
+        """Why the run gives up."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Cancel(StepOutcome):
+    """End the run: it stops on purpose, because of `reason`."""
+
+    __match_args__: ClassVar[tuple[str]] = ("reason",)
+    def __new__(cls, reason: str) -> Self: ...
+    @property
+    def reason(self) -> str:
+        """Why the run stops."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@disjoint_base
+class AzureStore:
+    """A container of Azure Blob Storage. Arguments: see `obstore.store.AzureStore`."""
+
+    def __new__(
+        cls,
+        container_name: str | None = None,
+        *,
+        prefix: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        client_options: Mapping[str, Any] | None = None,
+        retry_config: Mapping[str, Any] | None = None,
+        credential_provider: Callable[[], Any] | None = None,
+        **kwargs: Any,
+    ) -> Self: ...
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        client_options: Mapping[str, Any] | None = None,
+        retry_config: Mapping[str, Any] | None = None,
+        credential_provider: Callable[[], Any] | None = None,
+        **kwargs: Any,
+    ) -> Self: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    @property
+    def prefix(self) -> str | None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    @property
+    def client_options(self) -> dict[str, Any] | None: ...
+    @property
+    def retry_config(self) -> dict[str, Any] | None: ...
+    @property
+    def credential_provider(self) -> Callable[[], Any] | None: ...
+
+@disjoint_base
+class GCSStore:
+    """A bucket of Google Cloud Storage. Arguments: see `obstore.store.GCSStore`."""
+
+    def __new__(
+        cls,
+        bucket: str | None = None,
+        *,
+        prefix: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        client_options: Mapping[str, Any] | None = None,
+        retry_config: Mapping[str, Any] | None = None,
+        credential_provider: Callable[[], Any] | None = None,
+        **kwargs: Any,
+    ) -> Self: ...
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        client_options: Mapping[str, Any] | None = None,
+        retry_config: Mapping[str, Any] | None = None,
+        credential_provider: Callable[[], Any] | None = None,
+        **kwargs: Any,
+    ) -> Self: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    @property
+    def prefix(self) -> str | None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    @property
+    def client_options(self) -> dict[str, Any] | None: ...
+    @property
+    def retry_config(self) -> dict[str, Any] | None: ...
+    @property
+    def credential_provider(self) -> Callable[[], Any] | None: ...
+
+@disjoint_base
+class S3Store:
+    """A bucket of S3, or of what speaks its protocol. Arguments: see `obstore.store.S3Store`."""
+
+    def __new__(
+        cls,
+        bucket: str | None = None,
+        *,
+        prefix: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        client_options: Mapping[str, Any] | None = None,
+        retry_config: Mapping[str, Any] | None = None,
+        credential_provider: Callable[[], Any] | None = None,
+        **kwargs: Any,
+    ) -> Self: ...
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        client_options: Mapping[str, Any] | None = None,
+        retry_config: Mapping[str, Any] | None = None,
+        credential_provider: Callable[[], Any] | None = None,
+        **kwargs: Any,
+    ) -> Self: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    @property
+    def prefix(self) -> str | None: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    @property
+    def client_options(self) -> dict[str, Any] | None: ...
+    @property
+    def retry_config(self) -> dict[str, Any] | None: ...
+    @property
+    def credential_provider(self) -> Callable[[], Any] | None: ...
+
+@disjoint_base
+class LocalStore:
+    """A directory. Arguments: see `obstore.store.LocalStore`."""
+
+    def __new__(
+        cls,
+        prefix: str | Path | None = None,
+        *,
+        automatic_cleanup: bool = False,
+        mkdir: bool = False,
+    ) -> Self: ...
+    @classmethod
+    def from_url(
+        cls, url: str, *, automatic_cleanup: bool = False, mkdir: bool = False
+    ) -> Self: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    @property
+    def prefix(self) -> Path | None: ...
+
+@disjoint_base
+class MemoryStore:
+    """This process's memory: gone with it, and shared by all who open the same object."""
+
+    def __new__(cls) -> Self: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+
+def from_url(
+    url: str,
+    *,
+    config: Mapping[str, Any] | None = None,
+    client_options: Mapping[str, Any] | None = None,
+    retry_config: Mapping[str, Any] | None = None,
+    credential_provider: Callable[[], Any] | None = None,
+    **kwargs: Any,
+) -> AzureStore | GCSStore | LocalStore | MemoryStore | S3Store:
+    """Make the store that a URL names."""

@@ -1,0 +1,342 @@
+"""Everything taquba raises on purpose.
+
+::
+
+    TaqubaError                      code, recovery
+    ├── InvalidArgumentError         (ValueError)   name, value, remedy
+    │   └── ArgumentTypeError        (TypeError)
+    ├── InvalidQueueNameError        (ValueError)   name
+    ├── TooManyQueuesError           (ValueError)   name
+    ├── InvalidRunIdError            (ValueError)   run_id
+    ├── InvalidJobIdError            (ValueError)   job_id
+    ├── PayloadTooLargeError         (ValueError)   size_bytes
+    ├── HeadersTooLargeError         (ValueError)   count, size_bytes
+    ├── ReservedHeaderError          (ValueError)   key
+    ├── InvalidDedupKeyError         (ValueError)   size_bytes
+    ├── BatchTooLargeError           (ValueError)   count
+    ├── InvalidStoreError            (ValueError)   location, remedy
+    ├── InputMismatchError           (ValueError)   run_id
+    ├── RunNotFoundError             (LookupError)  run_id
+    ├── ClaimLostError                              job_id, lease
+    ├── FencedError                                 path
+    ├── StorePermissionError         (PermissionError)    path, detail
+    ├── StoreNotFoundError           (FileNotFoundError)  path, detail
+    ├── StoreUnavailableError        (ConnectionError)    path, detail
+    ├── CorruptedError                              path, detail
+    ├── UnsupportedFormatError                      path, found, supported
+    ├── ClosedError                                 path
+    ├── InternalError                               detail
+    └── ForkError
+
+A handler needs two things: the class, or ``code``, says what happened; ``recovery`` says what to
+do. Codes are stable. ``workflow.StepError`` is not here: runners raise it, taquba never does.
+"""
+
+import enum
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import ClassVar, Final, final
+
+__all__ = [
+    "BY_CODE",
+    "ArgumentTypeError",
+    "BatchTooLargeError",
+    "ClaimLostError",
+    "ClosedError",
+    "CorruptedError",
+    "FencedError",
+    "ForkError",
+    "HeadersTooLargeError",
+    "InputMismatchError",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidDedupKeyError",
+    "InvalidJobIdError",
+    "InvalidQueueNameError",
+    "InvalidRunIdError",
+    "InvalidStoreError",
+    "PayloadTooLargeError",
+    "Recovery",
+    "ReservedHeaderError",
+    "RunNotFoundError",
+    "StoreNotFoundError",
+    "StorePermissionError",
+    "StoreUnavailableError",
+    "TaqubaError",
+    "TooManyQueuesError",
+    "UnsupportedFormatError",
+]
+
+
+@final
+class Recovery(enum.Enum):
+    """What to do about an error."""
+
+    RETRY = "retry"
+    """The same call may succeed later."""
+    FIX_INPUT = "fix-input"
+    """The call is wrong: change its arguments, or what it refers to."""
+    REOPEN = "reopen"
+    """This queue object is done for: open the queue again."""
+    DROP = "drop"
+    """The work at hand is no longer ours: drop it."""
+
+
+class TaqubaError(Exception):
+    """The base of all errors.
+
+    Args:
+        message: What happened, which thing it concerns, and what to do.
+        **fields: The attributes of the class, by name.
+    """
+
+    code: ClassVar[str]
+    """A stable, machine-readable name."""
+    recovery: ClassVar[Recovery]
+    """What a handler should do."""
+
+    def __init__(self, message: str, **fields: object) -> None:
+        super().__init__(message)
+        self.__dict__.update(fields)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the fields, which are keyword-only."""
+        return _rebuild, (type(self), str(self), dict(self.__dict__))
+
+
+def _rebuild(
+    error_class: type[TaqubaError], message: str, fields: Mapping[str, object]
+) -> TaqubaError:
+    return error_class(message, **fields)
+
+
+class InvalidArgumentError(TaqubaError, ValueError):
+    """An argument is outside its bounds."""
+
+    code = "invalid-argument"
+    recovery = Recovery.FIX_INPUT
+    name: str
+    value: str
+    remedy: str
+
+
+class ArgumentTypeError(InvalidArgumentError, TypeError):
+    """An argument has another type than asked for. Both a `ValueError` and a `TypeError`."""
+
+    code = "invalid-type"
+
+
+class InvalidQueueNameError(TaqubaError, ValueError):
+    """A queue's name breaks its rule."""
+
+    code = "invalid-queue-name"
+    recovery = Recovery.FIX_INPUT
+    name: str
+
+
+class TooManyQueuesError(TaqubaError, ValueError):
+    """A queue would be one more than a store can have."""
+
+    code = "too-many-queues"
+    recovery = Recovery.FIX_INPUT
+    name: str
+
+
+class InvalidRunIdError(TaqubaError, ValueError):
+    """A run id breaks its rule."""
+
+    code = "invalid-run-id"
+    recovery = Recovery.FIX_INPUT
+    run_id: str
+
+
+class InvalidJobIdError(TaqubaError, ValueError):
+    """A text is not a job id."""
+
+    code = "invalid-job-id"
+    recovery = Recovery.FIX_INPUT
+    job_id: str
+
+
+class PayloadTooLargeError(TaqubaError, ValueError):
+    """A payload is too large for a job."""
+
+    code = "payload-too-large"
+    recovery = Recovery.FIX_INPUT
+    size_bytes: int
+
+
+class HeadersTooLargeError(TaqubaError, ValueError):
+    """Too many headers, or too long ones."""
+
+    code = "headers-too-large"
+    recovery = Recovery.FIX_INPUT
+    count: int
+    size_bytes: int
+
+
+class ReservedHeaderError(TaqubaError, ValueError):
+    """A header key starts with `workflow.`, which only the runtime may set."""
+
+    code = "reserved-header"
+    recovery = Recovery.FIX_INPUT
+    key: str
+
+
+class InvalidDedupKeyError(TaqubaError, ValueError):
+    """A dedup key is empty or too long."""
+
+    code = "invalid-dedup-key"
+    recovery = Recovery.FIX_INPUT
+    size_bytes: int
+
+
+class BatchTooLargeError(TaqubaError, ValueError):
+    """More was given at once than one commit can carry."""
+
+    code = "batch-too-large"
+    recovery = Recovery.FIX_INPUT
+    count: int
+
+
+class InvalidStoreError(TaqubaError, ValueError):
+    """A store cannot be used as given."""
+
+    code = "invalid-store"
+    recovery = Recovery.FIX_INPUT
+    location: str
+    remedy: str
+
+
+class InputMismatchError(TaqubaError, ValueError):
+    """A run with this id was submitted with another input."""
+
+    code = "input-mismatch"
+    recovery = Recovery.FIX_INPUT
+    run_id: str
+
+
+class RunNotFoundError(TaqubaError, LookupError):
+    """No such run, or its retention has passed."""
+
+    code = "run-not-found"
+    recovery = Recovery.FIX_INPUT
+    run_id: str
+
+
+class ClaimLostError(TaqubaError):
+    """A claim is over: what was to be recorded with it was not."""
+
+    code = "claim-lost"
+    recovery = Recovery.DROP
+    job_id: str
+    lease: timedelta
+
+
+class FencedError(TaqubaError):
+    """Another process opened the store and owns it now."""
+
+    code = "fenced"
+    recovery = Recovery.REOPEN
+    path: str
+
+
+class StorePermissionError(TaqubaError, PermissionError):
+    """The store refuses the credentials, or a right is missing."""
+
+    code = "permission-denied"
+    recovery = Recovery.FIX_INPUT
+    path: str
+    detail: str
+
+
+class StoreNotFoundError(TaqubaError, FileNotFoundError):
+    """The bucket, container or directory is not there."""
+
+    code = "store-not-found"
+    recovery = Recovery.FIX_INPUT
+    path: str
+    detail: str
+
+
+class StoreUnavailableError(TaqubaError, ConnectionError):
+    """The store did not answer in time."""
+
+    code = "store-unavailable"
+    recovery = Recovery.RETRY
+    path: str
+    detail: str
+
+
+class CorruptedError(TaqubaError):
+    """Bytes in the store are not what was written."""
+
+    code = "corrupted"
+    recovery = Recovery.FIX_INPUT
+    path: str
+    detail: str
+
+
+class UnsupportedFormatError(TaqubaError):
+    """The store was written by a newer version."""
+
+    code = "unsupported-format"
+    recovery = Recovery.FIX_INPUT
+    path: str
+    found: int
+    supported: int
+
+
+class ClosedError(TaqubaError):
+    """The queue was closed by this process."""
+
+    code = "closed"
+    recovery = Recovery.REOPEN
+    path: str
+
+
+class InternalError(TaqubaError):
+    """A bug: an invariant of taquba is broken."""
+
+    code = "internal"
+    recovery = Recovery.REOPEN
+    detail: str
+
+
+class ForkError(TaqubaError):
+    """The queue was opened before this process was forked."""
+
+    code = "forked"
+    recovery = Recovery.REOPEN
+
+
+BY_CODE: Final[Mapping[str, type[TaqubaError]]] = {
+    error.code: error
+    for error in (
+        InvalidArgumentError,
+        ArgumentTypeError,
+        InvalidQueueNameError,
+        TooManyQueuesError,
+        InvalidRunIdError,
+        InvalidJobIdError,
+        PayloadTooLargeError,
+        HeadersTooLargeError,
+        ReservedHeaderError,
+        InvalidDedupKeyError,
+        BatchTooLargeError,
+        InvalidStoreError,
+        InputMismatchError,
+        RunNotFoundError,
+        ClaimLostError,
+        FencedError,
+        StorePermissionError,
+        StoreNotFoundError,
+        StoreUnavailableError,
+        CorruptedError,
+        UnsupportedFormatError,
+        ClosedError,
+        InternalError,
+        ForkError,
+    )
+}
+"""Every class by its code; the binding raises by it."""

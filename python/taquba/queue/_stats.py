@@ -1,0 +1,57 @@
+"""Counts of an open store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+__all__ = ["QueueStats", "Stats"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueStats:
+    """Jobs of one queue, counted. Totals count since the queue's first job, over restarts.
+
+    Args:
+        pending_count: Claimable now.
+        scheduled_count: Claimable later: scheduled, or waiting for a retry.
+        claimed_count: Being delivered.
+        dead_count: Dead-lettered and still kept.
+        live_run_count: Runs that have not ended.
+        enqueued_total: Jobs ever enqueued, steps and notifications among them.
+        acked_total: Deliveries ever acked.
+        retried_total: Deliveries ever nacked, released or expired.
+        dead_total: Jobs ever dead-lettered.
+    """
+
+    pending_count: int
+    scheduled_count: int
+    claimed_count: int
+    dead_count: int
+    live_run_count: int
+    enqueued_total: int
+    acked_total: int
+    retried_total: int
+    dead_total: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stats:
+    """Counts of an open store.
+
+    Args:
+        queues: By queue name.
+        quarantined_count: Records found damaged and moved aside.
+        commit_count: Commits since the store was opened.
+        row_count: Rows in those commits.
+        put_count: Objects written since the store was opened.
+        put_bytes: Bytes of those objects.
+    """
+
+    queues: Mapping[str, QueueStats]
+    quarantined_count: int
+    commit_count: int
+    row_count: int
+    put_count: int
+    put_bytes: int

@@ -1,0 +1,133 @@
+"""Runs: what is submitted, and the handle to what became of it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, final
+
+from taquba import _taquba
+from taquba._checks import Seconds, check_instance, check_job_fields, check_payload, keep_headers
+from taquba._port import Port
+from taquba._taquba import RunOutcome
+from taquba.queue import Queue
+
+__all__ = [
+    "HEADER_RUN_ID",
+    "HEADER_STEP",
+    "RESERVED_HEADER_PREFIX",
+    "RunHandle",
+    "RunSpec",
+]
+
+RESERVED_HEADER_PREFIX: Final = _taquba.RESERVED_HEADER_PREFIX
+"""Header keys that start with this are set by the runtime alone."""
+HEADER_RUN_ID: Final = _taquba.HEADER_RUN_ID
+"""The header that names a step job's run."""
+HEADER_STEP: Final = _taquba.HEADER_STEP
+"""The header that numbers a step job."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """A run to submit.
+
+    Args:
+        input: The payload of step 0; at most 4 MiB.
+        run_id: 1 to 128 characters of `[A-Za-z0-9_-]`; generated if absent. With an id of your
+            own, submitting again is safe: the same input gives the run that is there.
+        headers: String metadata that every step and the hook see.
+        priority: Lower is claimed first; the queue's default if absent.
+        max_attempts: Deliveries of each step before the run fails; the queue's default if absent.
+        run_at: When step 0 may start: an aware `datetime`.
+
+    Raises:
+        InvalidRunIdError: The id breaks the rule above.
+        ReservedHeaderError: A header key starts with `workflow.`.
+        HeadersTooLargeError: Too many headers, or too long ones.
+        InvalidArgumentError: Another value is outside its bounds; the message names both.
+    """
+
+    input: bytes
+    run_id: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    priority: int | None = None
+    max_attempts: int | None = None
+    run_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_payload("input", self.input)
+        if self.run_id is not None:
+            check_instance("run_id", self.run_id, str)
+            _taquba.check_run_id(self.run_id)
+        check_job_fields(self.priority, self.run_at, self.max_attempts)
+        keep_headers(self, self.headers)
+
+
+@final
+class RunHandle:
+    """A submitted run. Made by `WorkflowRuntime.submit` and `WorkflowRuntime.handle`."""
+
+    __slots__ = ("_answer", "_newly_submitted", "_queue", "_run_id")
+
+    def __init__(self, queue: Queue, run_id: str, *, newly_submitted: bool) -> None:
+        self._queue = queue
+        self._run_id = run_id
+        self._newly_submitted = newly_submitted
+        self._answer: asyncio.Future[RunOutcome] | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, the caller's or the generated one."""
+        return self._run_id
+
+    @property
+    def newly_submitted(self) -> bool:
+        """Whether this handle's submission made the run; `False` if it was there already."""
+        return self._newly_submitted
+
+    async def outcome(self, timeout: Seconds | None = None) -> RunOutcome:  # noqa: ASYNC109 - spec
+        """Wait for the end of the run.
+
+        Durable: when this returns, the end of the run is in the object store.
+
+        Cancellation: the run goes on; calling again waits again.
+
+        Args:
+            timeout: For how long; `None` waits as long as it takes.
+
+        Returns:
+            How the run ended.
+
+        Raises:
+            TimeoutError: The run has not ended in time.
+            RunNotFoundError: No such run, or its retention has passed.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed, or was closed while waiting.
+        """
+        limit = None if timeout is None else _taquba.duration("timeout", timeout).total_seconds()
+        answer = self._ask(self._queue.port())
+        # Not awaited directly: a timeout would cancel it, and the next call would ask again.
+        done, _ = await asyncio.wait((answer,), timeout=limit)
+        if not done:
+            message = f"run `{self._run_id}` has not ended after {limit} s: it goes on; wait again"
+            raise TimeoutError(message)
+        return answer.result()
+
+    def __repr__(self) -> str:
+        """Show the run's id."""
+        return f"RunHandle(run_id={self._run_id!r}, newly_submitted={self._newly_submitted})"
+
+    def _ask(self, port: Port) -> "asyncio.Future[RunOutcome]":
+        answer = self._answer
+        if answer is None or answer.get_loop() is not port.loop or _has_failed(answer):
+            answer = self._answer = port.call(port.native.await_run, self._run_id)
+            # A caller that timed out never looks; asyncio would log the error of a closed queue.
+            answer.add_done_callback(_has_failed)
+        return answer
+
+
+def _has_failed(answer: "asyncio.Future[RunOutcome]") -> bool:
+    return answer.done() and (answer.cancelled() or answer.exception() is not None)

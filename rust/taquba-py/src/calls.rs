@@ -1,0 +1,74 @@
+//! Who waits for which answer: tickets and the futures behind them.
+//!
+//! # Invariants
+//!
+//! 1. A future is resolved at most once, and never after it was cancelled: the answer is dropped.
+//! 2. Everything here runs on the loop's thread, attached to Python.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use pyo3::intern;
+use pyo3::prelude::*;
+use taquba_engine::command::Ticket;
+
+/// One call under way.
+pub struct Call {
+    /// The `asyncio.Future` that the caller awaits.
+    pub future: Py<PyAny>,
+    /// What starts the deliveries of the subscription that the call asks for.
+    pub start: Option<Py<PyAny>>,
+}
+
+impl Call {
+    /// Whether the caller has given up.
+    pub fn is_done(&self, py: Python<'_>) -> PyResult<bool> {
+        self.future.bind(py).call_method0(intern!(py, "done"))?.is_truthy()
+    }
+
+    /// Hands the answer to the caller, unless it has given up.
+    pub fn resolve(&self, py: Python<'_>, answer: PyResult<Bound<'_, PyAny>>) -> PyResult<()> {
+        if self.is_done(py)? {
+            return Ok(());
+        }
+        let future = self.future.bind(py);
+        match answer {
+            Ok(value) => future.call_method1(intern!(py, "set_result"), (value,))?,
+            Err(error) => future.call_method1(intern!(py, "set_exception"), (error,))?,
+        };
+        Ok(())
+    }
+}
+
+/// The calls under way, by ticket.
+#[derive(Default)]
+pub struct Calls(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    next: Ticket,
+    waiting: HashMap<Ticket, Call>,
+}
+
+impl Calls {
+    /// Notes a call and gives it a ticket.
+    pub fn add(&self, call: Call) -> Ticket {
+        let mut table = self.0.lock();
+        let ticket = table.next;
+        table.next += 1;
+        table.waiting.insert(ticket, call);
+        ticket
+    }
+
+    /// Takes the call with a ticket.
+    pub fn remove(&self, ticket: Ticket) -> Option<Call> {
+        self.0.lock().waiting.remove(&ticket)
+    }
+
+    /// Takes all calls, oldest first.
+    pub fn remove_all(&self) -> Vec<Call> {
+        let mut calls: Vec<_> = std::mem::take(&mut self.0.lock().waiting).into_iter().collect();
+        calls.sort_unstable_by_key(|(ticket, _)| *ticket);
+        calls.into_iter().map(|(_, call)| call).collect()
+    }
+}

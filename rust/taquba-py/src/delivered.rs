@@ -1,0 +1,102 @@
+//! A delivery in Python's hands: its data, built for Python when first read, and its settlement.
+//!
+//! # Invariants
+//!
+//! 1. A delivery that nobody awaits the end of is settled at most once.
+//! 2. A delivery of a subscription that is dropped unsettled (its loop is closed, its task was
+//!    collected) is released, so that someone else gets it at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict};
+use taquba_engine::command::{Claim, Command, Verdict};
+use taquba_engine::engine::Request;
+use taquba_engine::record::Headers;
+
+use crate::line::{Flush, Line};
+
+/// Whether a drop gives the job back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDrop {
+    /// At once: nobody else will settle it.
+    Release,
+    /// Never: its lease runs out.
+    Keep,
+}
+
+/// One delivery.
+pub struct Delivered {
+    claim: Claim,
+    line: Arc<Line>,
+    on_drop: OnDrop,
+    is_settled: AtomicBool,
+    payload: PyOnceLock<Py<PyBytes>>,
+    headers: PyOnceLock<Py<PyDict>>,
+}
+
+impl Delivered {
+    /// Takes a claim that came over a line.
+    pub fn new(claim: Claim, line: Arc<Line>, on_drop: OnDrop) -> Self {
+        Self {
+            claim,
+            line,
+            on_drop,
+            is_settled: AtomicBool::new(false),
+            payload: PyOnceLock::new(),
+            headers: PyOnceLock::new(),
+        }
+    }
+
+    /// The data.
+    pub fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// The payload, copied on the first call.
+    pub fn payload<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
+        self.payload.get_or_init(py, || PyBytes::new(py, &self.claim.payload).unbind()).bind(py)
+    }
+
+    /// The headers, built on the first call.
+    pub fn headers<'py>(
+        &self,
+        py: Python<'py>,
+        build: impl FnOnce() -> PyResult<Bound<'py, PyDict>>,
+    ) -> PyResult<&Bound<'py, PyDict>> {
+        Ok(self.headers.get_or_try_init(py, || build().map(Bound::unbind))?.bind(py))
+    }
+
+    /// Notes that a settlement is on its way. `false` if one was before.
+    pub fn end(&self) -> bool {
+        !self.is_settled.swap(true, Ordering::AcqRel)
+    }
+
+    /// The command that settles it.
+    pub fn settlement(&self, verdict: Verdict) -> Command {
+        Command::Settle { token: self.claim.token, verdict }
+    }
+}
+
+impl Drop for Delivered {
+    fn drop(&mut self) {
+        if self.on_drop == OnDrop::Keep || !self.end() {
+            return;
+        }
+        let command = self.settlement(Verdict::Release);
+        if self.line.push(Request { ticket: None, command }) == Flush::Arrange {
+            self.line.flush();
+        }
+    }
+}
+
+/// A dictionary of headers.
+pub fn headers_dict<'py>(py: Python<'py>, headers: &Headers) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (key, value) in headers.iter() {
+        dict.set_item(key, value)?;
+    }
+    Ok(dict)
+}

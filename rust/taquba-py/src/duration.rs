@@ -1,0 +1,47 @@
+//! Durations: `float` seconds or `timedelta` in, `timedelta` out.
+
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDelta};
+use taquba_engine::limits::DURATION_MAX;
+
+use crate::error;
+
+/// Read a duration, whichever way it was given.
+///
+/// Args:
+///     name: The argument's public name, for the error.
+///     value: `float` seconds or a `timedelta`.
+#[pyfunction]
+pub fn duration(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    read(value).ok_or_else(|| refuse(name, value))
+}
+
+fn read(value: &Bound<'_, PyAny>) -> Option<Duration> {
+    if value.is_instance_of::<PyDelta>() {
+        return value.extract().ok().filter(is_in_bounds);
+    }
+    Duration::try_from_secs_f64(seconds(value)?).ok().filter(is_in_bounds)
+}
+
+/// The number, unless it is a truth value: those are a slip.
+fn seconds(value: &Bound<'_, PyAny>) -> Option<f64> {
+    if value.is_instance_of::<PyBool>() {
+        return None;
+    }
+    value.extract().ok()
+}
+
+fn is_in_bounds(duration: &Duration) -> bool {
+    *duration <= DURATION_MAX
+}
+
+fn refuse(name: &str, value: &Bound<'_, PyAny>) -> PyErr {
+    if !value.is_instance_of::<PyDelta>() && seconds(value).is_none() {
+        return error::wrong_type(name, value, "give seconds as `float`, or a `timedelta`");
+    }
+    let given = value.repr().map_or_else(|_| "unprintable".to_owned(), |text| text.to_string());
+    let remedy = format!("give 0 to {} seconds (100 years)", DURATION_MAX.as_secs());
+    error::invalid_argument(value.py(), name, &given, &remedy)
+}

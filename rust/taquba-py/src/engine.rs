@@ -1,0 +1,139 @@
+//! Engines: opened, shared between event loops, closed, and closed at exit if nobody did.
+//!
+//! # Invariants
+//!
+//! 1. Every engine that was opened and not closed is in [`OPEN`], so that the end of the process
+//!    commits what still waits.
+//! 2. An open that nobody awaits any more is closed again: a store is never owned by accident.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use taquba_engine::clock::SystemClock;
+use taquba_engine::error::Recovery;
+use taquba_engine::log::Target;
+use taquba_engine::options::OpenOptions;
+use taquba_engine::{Engine as TaqubaEngine, Error, Result};
+use tokio::task::JoinError;
+
+use crate::error;
+use crate::line::Line;
+use crate::runtime::{has_forked, runtime};
+
+/// How long the end of the process may be held up by queues that were left open.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a wait at exit looks for Ctrl-C.
+const SIGNAL_CHECK_EVERY: Duration = Duration::from_millis(50);
+
+/// Engines that are open.
+static OPEN: Mutex<Vec<Arc<Opened>>> = Mutex::new(Vec::new());
+
+/// An open engine and the lines that lead to it.
+pub struct Opened {
+    id: u64,
+    engine: TaqubaEngine,
+    lines: Mutex<Vec<Weak<Line>>>,
+}
+
+/// An open store, shared by the event loops that use it.
+#[pyclass(frozen, module = "taquba._taquba")]
+pub struct Engine(pub Arc<Opened>);
+
+/// An open store that nobody has taken yet; closed again if nobody ever does.
+pub struct Unclaimed(Option<Arc<Opened>>);
+
+impl Unclaimed {
+    /// Notes that someone has to take it.
+    pub const fn new(opened: Arc<Opened>) -> Self {
+        Self(Some(opened))
+    }
+
+    /// Takes it.
+    pub fn claim(mut self) -> Arc<Opened> {
+        self.0.take().expect("it is taken once, by value")
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(opened) = self.0.take() {
+            runtime().spawn(async move { opened.close().await });
+        }
+    }
+}
+
+impl Opened {
+    /// Opens a store and notes it.
+    pub async fn open(target: Target, path: String, options: OpenOptions) -> Result<Arc<Self>> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        let opening = async move {
+            TaqubaEngine::open(target, &path, options, Arc::new(SystemClock::new())).await
+        };
+        let engine = runtime().spawn(opening).await.unwrap_or_else(|dead| Err(internal(dead)))?;
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let opened = Arc::new(Self { id, engine, lines: Mutex::default() });
+        OPEN.lock().push(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// The engine, for a line that leads to it from now on.
+    pub fn join(&self, line: &Arc<Line>) -> TaqubaEngine {
+        self.lines.lock().push(Arc::downgrade(line));
+        self.engine.clone()
+    }
+
+    /// Sends what is on its way, commits it and closes the store.
+    pub async fn close(&self) -> Result<()> {
+        self.lines.lock().iter().filter_map(Weak::upgrade).for_each(|line| line.flush());
+        let engine = self.engine.clone();
+        let closing = runtime().spawn(async move { engine.close().await });
+        let result = closing.await.unwrap_or_else(|dead| Err(internal(dead)));
+        OPEN.lock().retain(|open| open.id != self.id);
+        result
+    }
+}
+
+/// Close every queue that is still open, within a bound. Registered with `atexit`.
+#[pyfunction]
+pub fn close_all(py: Python<'_>) -> PyResult<()> {
+    if has_forked() || OPEN.lock().is_empty() {
+        return Ok(());
+    }
+    let mut closing = runtime().spawn(async {
+        let open: Vec<_> = OPEN.lock().clone();
+        let mut result = Ok(());
+        for opened in open {
+            result = result.and(opened.close().await.or_else(told));
+        }
+        result
+    });
+    let mut waited = Duration::ZERO;
+    while waited < EXIT_TIMEOUT {
+        let slice = async { tokio::time::timeout(SIGNAL_CHECK_EVERY, &mut closing).await };
+        if let Ok(ended) = py.detach(|| runtime().block_on(slice)) {
+            let result = ended.unwrap_or_else(|dead| Err(internal(dead)));
+            return result.map_err(|failed: Error| error::to_py(py, &failed));
+        }
+        py.check_signals()?;
+        waited += SIGNAL_CHECK_EVERY;
+    }
+    Ok(())
+}
+
+/// Forgets the failure of an engine that had ended before: its users have been told then.
+fn told(failed: Error) -> Result<()> {
+    if failed.recovery() == Recovery::Reopen { Ok(()) } else { Err(failed) }
+}
+
+/// The error for a task that panicked.
+fn internal(dead: JoinError) -> Error {
+    let detail = match dead.try_into_panic() {
+        Ok(panic) => error::panic_text(&*panic),
+        Err(dead) => dead.to_string(),
+    };
+    Error::Internal { detail }
+}

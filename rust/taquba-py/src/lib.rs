@@ -1,0 +1,105 @@
+//! The binding: what Python and the engine say to each other, converted and nothing else.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`port`] | one event loop's door: calls out, replies and deliveries in |
+//! | [`mailbox`], [`wake`] | what the engine has for a loop, and how the loop learns of it |
+//! | [`line`], [`calls`] | what a loop has for the engine, and who waits for an answer |
+//! | [`step`], [`claim`], [`notification`], [`delivered`] | deliveries, as Python sees them |
+//! | [`outcome`], [`run`], [`job`], [`name`], [`options`], [`reply`] | values, converted |
+//! | [`store`], [`engine`], [`opening`], [`runtime`] | opening, closing, threads, fork, exit |
+//! | [`error`], [`duration`], [`payload`] | errors, times and bytes, converted |
+//!
+//! # Invariants
+//!
+//! 1. No Rust thread ever attaches to Python: the engine fills a mailbox, the event loop empties
+//!    it. So no thread can be caught inside the interpreter when that ends
+//!    (python/cpython#87135), and none waits for the GIL.
+//! 2. A call, once made, is sent: cancelling the task that awaits it changes nothing.
+//! 3. No Rust lock is held while Python code runs.
+//! 4. Nothing is decided here: no queue, no retry, no workflow rule.
+
+#![forbid(unsafe_code)]
+
+mod calls;
+mod claim;
+mod delivered;
+mod duration;
+mod engine;
+mod error;
+mod job;
+mod line;
+mod mailbox;
+mod name;
+mod notification;
+mod opening;
+mod options;
+mod outcome;
+mod payload;
+mod port;
+mod reply;
+mod run;
+mod runtime;
+mod step;
+mod store;
+mod wake;
+
+use pyo3::prelude::*;
+
+// The engine allocates small buffers on one thread and frees them on another; the system's
+// allocator is slow at that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The compiled part of `taquba`. Not public: import from `taquba`.
+#[pymodule]
+mod _taquba {
+    use pyo3::prelude::*;
+    use taquba_engine::{limits, options};
+
+    #[pymodule_export]
+    use crate::claim::Claim;
+    #[pymodule_export]
+    use crate::duration::duration;
+    #[pymodule_export]
+    use crate::engine::{Engine, close_all};
+    #[pymodule_export]
+    use crate::job::check_headers;
+    #[pymodule_export]
+    use crate::name::{check_queue_name, check_run_id};
+    #[pymodule_export]
+    use crate::notification::Notification;
+    #[pymodule_export]
+    use crate::outcome::{Cancel, Continue, ContinueAfter, Fail, StepOutcome, Succeed};
+    #[pymodule_export]
+    use crate::port::Port;
+    #[pymodule_export]
+    use crate::run::RunOutcome;
+    #[pymodule_export]
+    use crate::runtime::after_fork_in_child;
+    #[pymodule_export]
+    use crate::step::Step;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        crate::outcome::link_classes(py)?;
+        module.add("ERROR_CODES", crate::error::codes(py)?)?;
+        module.add("BATCH_COUNT_MAX", limits::BATCH_COUNT_MAX)?;
+        module.add("CLAIM_COUNT_MAX", limits::CLAIM_COUNT_MAX)?;
+        module.add("CONCURRENCY_MAX", limits::CONCURRENCY_MAX)?;
+        module.add("DEDUP_KEY_BYTES_MAX", limits::DEDUP_KEY_BYTES_MAX)?;
+        module.add("HEADER_RUN_ID", crate::claim::HEADER_RUN_ID)?;
+        module.add("HEADER_STEP", crate::claim::HEADER_STEP)?;
+        module.add("MAX_ATTEMPTS_MAX", limits::MAX_ATTEMPTS_MAX)?;
+        module.add("PAYLOAD_BYTES_MAX", limits::PAYLOAD_BYTES_MAX)?;
+        module.add("PRIORITY_HIGH", options::PRIORITY_HIGH)?;
+        module.add("PRIORITY_NORMAL", options::PRIORITY_NORMAL)?;
+        module.add("PRIORITY_LOW", options::PRIORITY_LOW)?;
+        module.add("RESERVED_HEADER_PREFIX", taquba_engine::record::RESERVED_HEADER_PREFIX)?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        crate::store::add_classes(module)?;
+        // PyO3 lists all names; nobody imports them with a star.
+        module.delattr("__all__")
+    }
+}

@@ -1,0 +1,77 @@
+//! What one event loop has for the engine: requests, gathered and sent once per turn of the loop.
+//!
+//! # Invariants
+//!
+//! 1. Requests leave in the order in which they came.
+//! 2. After every [`Line::push`] a flush follows: the turn that is running ends with one, or the
+//!    caller was told to arrange it.
+//! 3. The end of a line sends what it still has, then gives the engine back what was delivered
+//!    over it and not settled.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use taquba_engine::Engine;
+use taquba_engine::engine::{OutletId, Request};
+
+/// Whether the caller of [`Line::push`] has to see to a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// Call [`Line::flush`] before the loop waits again.
+    Arrange,
+    /// Someone will.
+    Arranged,
+}
+
+/// Requests on their way to the engine.
+#[derive(Default)]
+pub struct Line {
+    requests: Mutex<Vec<Request>>,
+    is_flush_arranged: AtomicBool,
+    engine: OnceLock<(Engine, OutletId)>,
+}
+
+impl Line {
+    /// Connects the line, once.
+    pub fn connect(&self, engine: Engine, outlet: OutletId) {
+        assert!(self.engine.set((engine, outlet)).is_ok(), "a line is connected once");
+    }
+
+    /// The engine at the other end.
+    pub fn engine(&self) -> Option<&Engine> {
+        self.engine.get().map(|(engine, _)| engine)
+    }
+
+    /// Says that a turn has begun that ends with a flush.
+    pub fn begin_turn(&self) {
+        self.is_flush_arranged.store(true, Ordering::Release);
+    }
+
+    /// Adds a request.
+    pub fn push(&self, request: Request) -> Flush {
+        self.requests.lock().push(request);
+        if self.is_flush_arranged.swap(true, Ordering::AcqRel) {
+            return Flush::Arranged;
+        }
+        Flush::Arrange
+    }
+
+    /// Sends all there is.
+    pub fn flush(&self) {
+        self.is_flush_arranged.store(false, Ordering::Release);
+        let Some((engine, outlet)) = self.engine.get() else { return };
+        let requests = std::mem::take(&mut *self.requests.lock());
+        if !requests.is_empty() {
+            engine.send(*outlet, requests);
+        }
+    }
+
+    /// Ends the line.
+    pub fn end(&self) {
+        self.flush();
+        if let Some((engine, outlet)) = self.engine.get() {
+            engine.detach(*outlet);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Runs: what is submitted, and how it ended.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict};
+use taquba_engine::command::{NewRun, RunOutcome as EngineOutcome, TerminalStatus};
+use taquba_engine::ids::RunId;
+
+use crate::delivered::headers_dict;
+use crate::name::RunArgument;
+use crate::{error, job, payload};
+
+/// A `taquba.workflow.RunSpec`, read by its attributes; it was checked when it was made.
+#[derive(FromPyObject)]
+pub struct RunArguments<'py> {
+    input: Bound<'py, PyBytes>,
+    headers: Bound<'py, PyDict>,
+    priority: Option<u32>,
+    max_attempts: Option<u32>,
+    run_at: Option<SystemTime>,
+}
+
+/// What a runtime adds to each of its runs.
+#[derive(Clone, Copy)]
+pub struct RunTerms {
+    /// Whether a hook is to be told of the end.
+    pub observed: bool,
+    /// How long the end stays known.
+    pub retention: Option<Duration>,
+}
+
+impl RunArguments<'_> {
+    /// The engine's form.
+    pub fn to_engine(&self, py: Python<'_>, run_id: RunId, terms: RunTerms) -> PyResult<NewRun> {
+        Ok(NewRun {
+            run_id,
+            input: payload::to_engine(&self.input),
+            headers: job::headers(py, &self.headers)?,
+            priority: self.priority,
+            start: job::start(self.run_at, None),
+            max_attempts: self.max_attempts,
+            observed: terms.observed,
+            retention: terms.retention,
+        })
+    }
+}
+
+/// How a run ended.
+#[pyclass(frozen, eq, module = "taquba.workflow")]
+#[derive(PartialEq)]
+pub struct RunOutcome(Arc<EngineOutcome>);
+
+impl From<Arc<EngineOutcome>> for RunOutcome {
+    fn from(outcome: Arc<EngineOutcome>) -> Self {
+        Self(outcome)
+    }
+}
+
+#[pymethods]
+impl RunOutcome {
+    #[classattr]
+    #[pyo3(name = "__match_args__")]
+    const MATCH_ARGS: (&'static str, &'static str, &'static str, &'static str) =
+        ("run_id", "status", "result", "error");
+
+    #[new]
+    #[pyo3(signature = (run_id, status, *, result=None, error=None, headers=None, final_step=0))]
+    fn new(
+        py: Python<'_>,
+        run_id: RunArgument,
+        status: &Bound<'_, PyAny>,
+        result: Option<&Bound<'_, PyBytes>>,
+        error: Option<String>,
+        headers: Option<&Bound<'_, PyDict>>,
+        final_step: u32,
+    ) -> PyResult<Self> {
+        Ok(Self(Arc::new(EngineOutcome {
+            run_id: run_id.0,
+            status: status_from_py(status)?,
+            result: result.map(payload::to_engine),
+            error,
+            headers: headers.map(|dict| job::headers(py, dict)).transpose()?.unwrap_or_default(),
+            final_step,
+        })))
+    }
+
+    /// The run.
+    #[getter]
+    fn run_id(&self) -> &str {
+        self.0.run_id.as_str()
+    }
+
+    /// `Succeeded`, `Failed` or `Cancelled`.
+    #[getter]
+    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        statuses(py)?.getattr(py, status_name(self.0.status)).map(|status| status.into_bound(py))
+    }
+
+    /// What the run produced, if it succeeded.
+    #[getter]
+    fn result<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.0.result.as_ref().map(|result: &Bytes| PyBytes::new(py, result))
+    }
+
+    /// The reason or the last error, if it did not.
+    #[getter]
+    fn error(&self) -> Option<&str> {
+        self.0.error.as_deref()
+    }
+
+    /// The submission's headers.
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        headers_dict(py, &self.0.headers)
+    }
+
+    /// The number of the step that ended the run.
+    #[getter]
+    fn final_step(&self) -> u32 {
+        self.0.final_step
+    }
+
+    fn __repr__(&self) -> String {
+        let result = self
+            .0
+            .result
+            .as_ref()
+            .map_or_else(|| "None".to_owned(), |result| format!("<{} bytes>", result.len()));
+        let error = self.0.error.as_ref().map_or_else(
+            || "None".to_owned(),
+            |error| format!("<{} characters>", error.chars().count()),
+        );
+        format!(
+            "RunOutcome(run_id='{}', status={}, result={result}, error={error}, final_step={})",
+            self.0.run_id,
+            status_name(self.0.status),
+            self.0.final_step
+        )
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        self.0.run_id.as_str().into_pyobject(py)?.hash()
+    }
+}
+
+/// The Python enum `TerminalStatus`.
+fn statuses(py: Python<'_>) -> PyResult<&'static Py<PyAny>> {
+    static STATUSES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    STATUSES.get_or_try_init(py, || {
+        let module = py.import(intern!(py, "taquba.workflow._status"))?;
+        module.getattr(intern!(py, "TerminalStatus")).map(Bound::unbind)
+    })
+}
+
+const fn status_name(status: TerminalStatus) -> &'static str {
+    match status {
+        TerminalStatus::Succeeded => "Succeeded",
+        TerminalStatus::Failed => "Failed",
+        TerminalStatus::Cancelled => "Cancelled",
+    }
+}
+
+fn status_from_py(status: &Bound<'_, PyAny>) -> PyResult<TerminalStatus> {
+    let known = [TerminalStatus::Succeeded, TerminalStatus::Failed, TerminalStatus::Cancelled];
+    let statuses = statuses(status.py())?.bind(status.py());
+    for candidate in known {
+        if statuses.getattr(status_name(candidate))?.is(status) {
+            return Ok(candidate);
+        }
+    }
+    Err(error::wrong_type("status", status, "give a `TerminalStatus`"))
+}

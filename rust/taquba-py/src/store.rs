@@ -1,0 +1,45 @@
+//! Where a queue is kept, from what Python names it by.
+
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use pyo3_object_store::{
+    PyAzureStore, PyGCSStore, PyLocalStore, PyMemoryStore, PyObjectStore, PyS3Store, from_url,
+};
+use taquba_engine::log::Target;
+
+use crate::error;
+
+/// The store behind a URL or bare path (`str`), a directory (`PathLike`) or a store object of ours.
+///
+/// Python has already turned stores of other libraries and local ones into these.
+pub fn target(store: &Bound<'_, PyAny>, fsync: bool) -> PyResult<Target> {
+    let py = store.py();
+    if let Ok(url) = store.cast::<PyString>() {
+        return Target::from_url(url.to_str()?, fsync)
+            .map_err(|refused| error::to_py(py, &refused));
+    }
+    if let Ok(dir) = store.extract::<PathBuf>() {
+        return Target::local(&dir, fsync).map_err(|refused| error::to_py(py, &refused));
+    }
+    let location = match store.cast::<PyMemoryStore>() {
+        Ok(_) => "memory://".to_owned(),
+        Err(_) => store.repr()?.to_string(),
+    };
+    Ok(Target::from_store(store.extract::<PyObjectStore>()?.into_dyn(), location))
+}
+
+/// Adds the store classes, under the name by which users import them.
+pub fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyAzureStore>()?;
+    module.add_class::<PyGCSStore>()?;
+    module.add_class::<PyLocalStore>()?;
+    module.add_class::<PyMemoryStore>()?;
+    module.add_class::<PyS3Store>()?;
+    module.add_function(wrap_pyfunction!(from_url, module)?)?;
+    for name in ["AzureStore", "GCSStore", "LocalStore", "MemoryStore", "S3Store", "from_url"] {
+        module.getattr(name)?.setattr("__module__", "taquba.store")?;
+    }
+    Ok(())
+}

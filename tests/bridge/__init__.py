@@ -1,0 +1,1 @@
+"""The door between the engine and the event loop."""

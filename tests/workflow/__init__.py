@@ -1,0 +1,1 @@
+"""Runs: steps, outcomes, retries, hooks, resuming."""

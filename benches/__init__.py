@@ -1,0 +1,1 @@
+"""Benchmarks: what a step and a job cost."""

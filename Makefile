@@ -1,0 +1,149 @@
+# Everything that a fresh machine needs, from a Rust toolchain and Python >= 3.11.
+#
+#   make demo    build, install, then an agent that is killed and resumes
+#   make test    what must pass before a commit
+#   make help    the rest
+#
+# Variables: PYTHON (default python3), VENV (default .venv), CARGO_TARGET_DIR (default target).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+RUST_VERSION_MIN := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+DEMO_STATE := .taquba-demo
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+# The same settings for cargo and for maturin: PyO3's build scripts run again whenever one of these
+# (or PYO3_CONFIG_FILE, see `clippy`) changes, and everything above them is then compiled again.
+export PYO3_PYTHON := $(abspath $(VENV))/bin/python
+export PYO3_BUILD_EXTENSION_MODULE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Warnings of pip about running as root say nothing about this project.
+export PIP_ROOT_USER_ACTION := ignore
+
+BIN := $(VENV)/bin
+TOOLS := $(VENV)/.tools
+INSTALLED := $(VENV)/.wheel-installed
+OTHER_PYTHONS ?= python3.12 python3.13 python3.14 \
+	$(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[2-9]*/bin/python)
+SOURCES := $(shell find rust python -type f \( -name '*.rs' -o -name '*.toml' -o -name '*.py' \
+	-o -name '*.pyi' -o -name 'py.typed' \)) Cargo.toml Cargo.lock pyproject.toml
+
+.PHONY: help
+help: ## Show the targets.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
+
+.PHONY: demo
+demo: $(INSTALLED) ## Run the two-stage agent, kill it after step 0, resume it, show the report.
+	@rm -rf $(DEMO_STATE)
+	$(BIN)/python examples/crash_and_resume.py --state $(DEMO_STATE)
+
+.PHONY: test
+test: lint rust-test clippy types pytest other-pythons ## Rust and Python tests, lints, types, documents, examples.
+	@echo "make test: everything passed"
+
+.PHONY: rust-test
+rust-test: toolchain $(TOOLS) ## The engine's own tests.
+	@cargo test --release --locked --workspace
+
+.PHONY: lint
+lint: toolchain $(TOOLS) ## Formatting of both languages, lints of the Python code.
+	@cargo fmt --all --check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: clippy
+clippy: $(INSTALLED) ## Lints of the Rust code, with the settings that the wheel was built with.
+	@config="$$(ls -t "$$CARGO_TARGET_DIR"/maturin/pyo3-config-*.txt 2>/dev/null | head -n1)"
+	[ -z "$$config" ] || export PYO3_CONFIG_FILE="$$config"
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+
+.PHONY: types
+types: $(INSTALLED) ## mypy --strict, and the stubs against the compiled module.
+	@$(BIN)/mypy --strict python/taquba examples benches tests
+	$(BIN)/stubtest taquba._taquba
+
+.PHONY: pytest
+pytest: $(INSTALLED) ## Python tests; README, docs and examples are executed among them.
+	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+
+# Newer versions start tasks in another way, so what asyncio promises is tested on each that is here.
+.PHONY: other-pythons
+other-pythons: $(INSTALLED) ## The bridge and workflow tests on every other Python that is installed.
+	@for python in $(OTHER_PYTHONS); do
+		version="$$("$$python" -c 'import platform; print(platform.python_version())' 2>/dev/null)" || continue
+		home="$(VENV)/pythons/$$version"
+		if [ -e "$$home/.tested" ] && [ "$$home/.tested" -nt $(INSTALLED) ] \
+			&& [ -z "$$(find tests -name '*.py' -newer "$$home/.tested")" ]; then
+			continue
+		fi
+		echo "== Python $$version"
+		[ -x "$$home/bin/python" ] || "$$python" -m venv "$$home"
+		grep -E '^(anyio|pytest|pytest-asyncio|pytest-timeout|sniffio)==' tests/requirements-dev.txt \
+			| "$$home/bin/python" -m pip install --quiet --requirement /dev/stdin
+		"$$home/bin/python" -m pip install --quiet --force-reinstall --no-deps dist/*.whl
+		"$$home/bin/python" -m pytest -q tests/bridge tests/workflow
+		touch "$$home/.tested"
+	done
+
+.PHONY: bench
+bench: $(INSTALLED) ## Both benchmarks, small: a look, not an entry for RESULTS.md.
+	@$(BIN)/python benches/workflow_steps.py --runs 2000 --rounds 3
+	$(BIN)/python benches/queue.py --jobs 20000 --rounds 3
+
+.PHONY: format
+format: toolchain $(TOOLS) ## Format both languages.
+	@cargo fmt --all
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: wheel
+wheel: $(INSTALLED) ## Build the release wheel into dist/ and install it into the environment.
+
+.PHONY: clean
+clean: ## Remove the environment, the wheel and the demo's state; the Rust build stays.
+	@rm -rf $(VENV) dist $(DEMO_STATE)
+
+.PHONY: toolchain
+toolchain:
+	@if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
+		echo "missing: a Rust toolchain >= $(RUST_VERSION_MIN) (cargo and rustc); see https://rustup.rs" >&2
+		exit 1
+	fi
+	found="$$(rustc --version | cut -d' ' -f2)"
+	if [ "$$(printf '%s\n' "$(RUST_VERSION_MIN)" "$$found" | sort -V | head -n1)" != "$(RUST_VERSION_MIN)" ]; then
+		echo "rustc $$found is too old: this project needs >= $(RUST_VERSION_MIN)" >&2
+		exit 1
+	fi
+	if ! command -v "$(PYTHON)" >/dev/null; then
+		echo "missing: Python >= 3.11 (\`$(PYTHON)\` is not on the path); give another with PYTHON=..." >&2
+		exit 1
+	fi
+	if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+		echo "$$("$(PYTHON)" --version) is too old: this project needs >= 3.11; give another with PYTHON=..." >&2
+		exit 1
+	fi
+	if ! "$(PYTHON)" -c 'import ensurepip' 2>/dev/null; then
+		echo "missing: Python's venv module (on Debian: apt-get install python3-venv)" >&2
+		exit 1
+	fi
+
+$(TOOLS): tests/requirements-dev.txt | toolchain
+	@echo "== environment in $(VENV)"
+	[ -x $(BIN)/python ] || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement tests/requirements-dev.txt
+	touch $@
+
+$(INSTALLED): $(SOURCES) $(TOOLS)
+	@echo "== release wheel (the first build compiles every Rust dependency: some minutes)"
+	rm -rf dist
+	$(BIN)/maturin build --release --locked --interpreter $(BIN)/python --out dist
+	# The first line installs what the wheel needs, the second one replaces an equal version.
+	$(BIN)/python -m pip install --quiet dist/*.whl
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
+	touch $@

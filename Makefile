@@ -112,7 +112,7 @@ clean: ## Remove the environment, the wheel and the demo's state; the Rust build
 .PHONY: toolchain
 toolchain:
 	@if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
-		echo "missing: a Rust toolchain >= $(RUST_VERSION_MIN) (cargo and rustc); see https://rustup.rs" >&2
+		echo "missing: a Rust toolchain >= $(RUST_VERSION_MIN) (cargo and rustc) on the path; install one with rustup" >&2
 		exit 1
 	fi
 	found="$$(rustc --version | cut -d' ' -f2)"

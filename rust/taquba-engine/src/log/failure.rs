@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use slatedb::{CloseReason, ErrorKind};
 
-use super::guard::Final;
+use super::finality::{Final, causes};
 use crate::error::Error;
 
 /// What the storage engine reports.
@@ -65,13 +65,6 @@ pub(super) fn of_store(path: &str, error: &object_store::Error) -> Error {
 
 fn find_final<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Final> {
     causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// An error, what caused it, what caused that.
-pub(super) fn causes<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
 }
 
 /// An error with its causes, each told once, without what follows a `?` in an address: presigned

@@ -11,7 +11,6 @@
 //! 4. Every object that is written is counted.
 
 use std::fmt;
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,9 +26,8 @@ use object_store::{
     ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload,
     PutResult, Result, UploadPart,
 };
-use slatedb_common::retry::NonRetryable;
 
-use super::failure::causes;
+use super::finality::told_once;
 use super::{PutCounts, fence};
 
 /// Tries of a conditional create whose refusal was not borne out.
@@ -173,44 +171,6 @@ impl ObjectStore for GuardedStore {
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.inner.copy_opts(from, to, options).await.map_err(told_once)
     }
-}
-
-/// Why a request must not be tried again.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Final {
-    /// The right to it is missing.
-    #[error("access is denied")]
-    Denied(#[source] Error),
-    /// Less of the object is there than was written.
-    #[error("an object has lost its end")]
-    CutShort(#[source] Error),
-}
-
-/// Marks as final what no further try can change.
-fn told_once(error: Error) -> Error {
-    let cause = match &error {
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Final::Denied(error),
-        Error::Generic { .. } if is_denied_locally(&error) => Final::Denied(error),
-        Error::Generic { .. } if is_cut_short(&error) => Final::CutShort(error),
-        _ => return error,
-    };
-    Error::Generic { store: "taquba", source: Box::new(NonRetryable(Box::new(cause))) }
-}
-
-/// Whether the file system refuses: then it will refuse again.
-fn is_denied_locally(error: &Error) -> bool {
-    causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
-        matches!(cause.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
-    })
-}
-
-/// Whether more was asked for than there is. The stores tell it in words only.
-fn is_cut_short(error: &Error) -> bool {
-    const SIGNS: [&str; 3] = ["Wanted range starting at", "Out of range of file", "416 "];
-    causes(error).any(|cause| {
-        let text = cause.to_string();
-        SIGNS.iter().any(|sign| text.contains(sign))
-    })
 }
 
 #[derive(Debug)]

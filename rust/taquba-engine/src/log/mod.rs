@@ -13,6 +13,7 @@
 
 mod failure;
 mod fence;
+mod finality;
 mod guard;
 mod settings;
 mod slate;

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use super::durable::Activation;
-use super::job::{Due, JobEntry, JobState};
+use super::job::{Due, JobEntry};
 use super::{State, digest128};
 use crate::clock::Now;
 use crate::command::{DedupScope, Enqueued, NewJob, Reply, Start};
@@ -43,21 +43,14 @@ impl State {
         }
         let config = &self.queues.at(queue).config;
         let (due, run_at_ms) = due_of(job.start, now);
+        let priority = job.priority.unwrap_or(config.default_priority);
+        let max_attempts = job.max_attempts.unwrap_or(config.max_attempts);
         let entry = JobEntry {
-            queue,
-            priority: job.priority.unwrap_or(config.default_priority),
-            order: self.next_row,
-            turn: 0,
-            attempts: 0,
-            max_attempts: job.max_attempts.unwrap_or(config.max_attempts),
-            state: JobState::Committing,
             due,
             run_at_ms,
             dedup,
             dedup_scope: job.dedup_scope,
-            body: None,
-            has_claim_row: false,
-            is_suspect: false,
+            ..JobEntry::new(queue, self.next_row, priority, max_attempts)
         };
         let body = Body {
             payload: job.payload,

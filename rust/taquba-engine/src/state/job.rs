@@ -96,6 +96,26 @@ pub(super) struct JobEntry {
 }
 
 impl JobEntry {
+    /// A job that has not been delivered and can be as soon as its commit is durable.
+    pub fn new(queue: u32, order: u64, priority: u32, max_attempts: u32) -> Self {
+        Self {
+            queue,
+            priority,
+            order,
+            turn: 0,
+            attempts: 0,
+            max_attempts,
+            state: JobState::Committing,
+            due: Due::Now,
+            run_at_ms: 0,
+            dedup: None,
+            dedup_scope: DedupScope::Waiting,
+            body: None,
+            has_claim_row: false,
+            is_suspect: false,
+        }
+    }
+
     pub fn become_state(&mut self, next: JobState) {
         assert!(self.state.can_become(next), "no way from {:?} to {next:?}", self.state);
         self.state = next;

@@ -225,20 +225,15 @@ impl State {
         };
         let queue = stored.queue;
         let mut entry = JobEntry {
-            queue,
-            priority: stored.priority,
-            order: stored.order,
             turn: stored.turn,
             attempts,
-            max_attempts: stored.max_attempts,
-            state: JobState::Committing,
             due,
             run_at_ms,
             dedup: dedup_of(&stored),
             dedup_scope: stored.dedup_scope,
-            body: None,
             has_claim_row,
             is_suspect: !was_clean,
+            ..JobEntry::new(queue, stored.order, stored.priority, stored.max_attempts)
         };
         if let Some(dead_at_ms) = stored.dead_at_ms {
             entry.state = JobState::Dead;

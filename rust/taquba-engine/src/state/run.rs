@@ -17,14 +17,12 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::enqueue::{check_batch, check_payload, check_start, due_of};
-use super::job::{Due, JobEntry, JobState};
+use super::job::JobEntry;
 use super::schedule::Expired;
 use super::settle::cut_text;
 use super::{Effects, FixedMap, Origin, OutletId, State, digest128};
 use crate::clock::Now;
-use crate::command::{
-    DedupScope, NewRun, Reply, RunOutcome, Start, StepOutcome, Submitted, TerminalStatus,
-};
+use crate::command::{NewRun, Reply, RunOutcome, Start, StepOutcome, Submitted, TerminalStatus};
 use crate::error::{Error, Result};
 use crate::ids::{QueueName, RunId};
 use crate::limits::NOTIFICATION_ATTEMPTS;
@@ -148,21 +146,13 @@ impl State {
         }
         let config = &self.queues.at(queue).config;
         let (due, run_at_ms) = due_of(run.start, now);
+        let priority = run.priority.unwrap_or(config.default_priority);
+        let max_attempts = run.max_attempts.unwrap_or(config.max_attempts);
         let entry = JobEntry {
-            queue,
-            priority: run.priority.unwrap_or(config.default_priority),
-            order: self.next_row,
-            turn: 0,
-            attempts: 0,
-            max_attempts: run.max_attempts.unwrap_or(config.max_attempts),
-            state: JobState::Committing,
             due,
             run_at_ms,
             dedup: Some(step_dedup(&run.run_id, 0)),
-            dedup_scope: DedupScope::Waiting,
-            body: None,
-            has_claim_row: false,
-            is_suspect: false,
+            ..JobEntry::new(queue, self.next_row, priority, max_attempts)
         };
         let body = Body {
             payload: run.input,
@@ -317,22 +307,7 @@ impl State {
             None => self.queues.at(run.queue).config.default_priority,
         };
         if self.end_run(run_id, ended, now, fx) {
-            let entry = JobEntry {
-                queue: run.queue,
-                priority,
-                order: self.next_row,
-                turn: 0,
-                attempts: 0,
-                max_attempts: NOTIFICATION_ATTEMPTS,
-                state: JobState::Committing,
-                due: Due::Now,
-                run_at_ms: 0,
-                dedup: None,
-                dedup_scope: DedupScope::Waiting,
-                body: None,
-                has_claim_row: false,
-                is_suspect: false,
-            };
+            let entry = JobEntry::new(run.queue, self.next_row, priority, NOTIFICATION_ATTEMPTS);
             self.insert(entry, notification_of(run_id, ended));
         }
     }

@@ -1,6 +1,7 @@
 //! The guard in front of a store that misbehaves.
 
 use object_store::memory::InMemory;
+use slatedb_common::retry::NonRetryable;
 
 use super::*;
 

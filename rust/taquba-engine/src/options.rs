@@ -103,6 +103,11 @@ pub(crate) fn check_duration(name: &'static str, duration: Duration) -> Result<(
     })
 }
 
+/// A span of time that [`check_duration`] has let pass, in milliseconds.
+pub(crate) fn bounded_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).expect("checked when it was given")
+}
+
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {

@@ -19,7 +19,7 @@ use crate::ids::{JobId, QueueName};
 use crate::limits::{
     BATCH_COUNT_MAX, BODY_CACHE_BYTES_MAX, DEDUP_KEY_BYTES_MAX, INSTANT_MS_MAX, PAYLOAD_BYTES_MAX,
 };
-use crate::options::{check_attempts, check_duration};
+use crate::options::{bounded_ms, check_attempts, check_duration};
 use crate::record::{Body, BodyWork, Row, keys};
 
 impl State {
@@ -67,10 +67,10 @@ impl State {
         let row = self.take_row();
         let id = entry.id(row);
         self.queues.totals(entry.queue).enqueued_total += 1;
-        self.hold_dedup(row, &entry);
         self.write(Row::Put(keys::job(row), entry.stored(&body, None).encode()));
         let replaced = self.jobs.insert(row, entry);
         assert!(replaced.is_none(), "a sequence number was used twice");
+        self.hold_dedup(row);
         self.keep_body(row, Arc::new(body));
         self.activate_when_durable(Activation::Job(id));
         id
@@ -91,7 +91,8 @@ impl State {
     }
 
     /// Takes a job's dedup key, unless a live job has it: a retry never takes it from another.
-    pub(super) fn hold_dedup(&mut self, row: u64, entry: &JobEntry) {
+    pub(super) fn hold_dedup(&mut self, row: u64) {
+        let entry = &self.jobs[&row];
         if let Some(key) = entry.dedup {
             self.dedup.entry((entry.queue, key)).or_insert(row);
         }
@@ -123,7 +124,7 @@ pub(super) fn due_of(start: Start, now: Now) -> (Due, u64) {
         Start::AtMs(at_ms) if at_ms <= now.wall_ms => (Due::Now, 0),
         Start::AtMs(at_ms) => (Due::WallMs(at_ms), at_ms),
         Start::After(delay) => {
-            let delay_ms = u64::try_from(delay.as_millis()).expect("delays are bounded");
+            let delay_ms = bounded_ms(delay);
             (Due::MonoMs(now.mono_ms + delay_ms), now.wall_ms + delay_ms)
         }
     }

@@ -15,6 +15,7 @@ use crate::clock::Now;
 use crate::command::SubscriptionId;
 use crate::error::Error;
 use crate::ids::{ClaimToken, JobId};
+use crate::options::bounded_ms;
 
 /// Ended claims that are remembered, so that a late outcome can be told which job it was for.
 const REMEMBERED_COUNT: usize = 1024;
@@ -90,7 +91,7 @@ impl Leases {
     pub fn start(&mut self, token: ClaimToken, now: Now) {
         let lease = self.by_token.get_mut(&token).expect("the caller holds the lease");
         if let Some(duration) = lease.duration {
-            let duration_ms = u64::try_from(duration.as_millis()).expect("leases are bounded");
+            let duration_ms = bounded_ms(duration);
             let expires_ms = now.mono_ms + duration_ms;
             lease.expires_ms = Some(expires_ms);
             self.by_expiry.insert((expires_ms, token));

@@ -248,9 +248,9 @@ impl State {
         if attempts == stored.max_attempts {
             return Some(self.recover_exhausted(row, entry, stored.body));
         }
-        self.hold_dedup(row, &entry);
         let id = entry.id(row);
         self.jobs.insert(row, entry);
+        self.hold_dedup(row);
         self.keep_body(row, Arc::new(stored.body));
         if due == Due::Now {
             self.make_ready(row);

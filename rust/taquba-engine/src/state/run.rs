@@ -26,7 +26,7 @@ use crate::command::{NewRun, Reply, RunOutcome, Start, StepOutcome, Submitted, T
 use crate::error::{Error, Result};
 use crate::ids::{QueueName, RunId};
 use crate::limits::NOTIFICATION_ATTEMPTS;
-use crate::options::{check_attempts, check_duration};
+use crate::options::{bounded_ms, check_attempts, check_duration};
 use crate::record::{Body, BodyWork, EndedRun, Headers, Row, RunRow, keys};
 
 /// What memory holds of a run.
@@ -167,9 +167,7 @@ impl State {
             row,
             input_sha256,
             observed: run.observed,
-            retention_ms: run
-                .retention
-                .map(|kept| u64::try_from(kept.as_millis()).expect("retentions are bounded")),
+            retention_ms: run.retention.map(bounded_ms),
             is_live: true,
         };
         self.write(Row::Put(keys::run(&run.run_id), live.stored(None).encode()));
@@ -216,9 +214,7 @@ impl State {
             StepOutcome::Fail { reason } => (TerminalStatus::Failed, None, Some(reason)),
             StepOutcome::Cancel { reason } => (TerminalStatus::Cancelled, None, Some(reason)),
         };
-        let entry = &self.jobs[&row];
-        let (queue, turn) = (entry.queue, entry.turn);
-        self.queues.totals(queue).acked_total += 1;
+        let turn = self.jobs[&row].turn;
         let error = error.as_deref().map(|text| Box::from(cut_text(text)));
         let headers = body.headers.clone();
         let ended =
@@ -226,7 +222,7 @@ impl State {
         if self.end_run(run_id, &ended, now, fx) {
             self.become_notification(row, notification_of(run_id, &ended), now);
         } else {
-            self.remove(row);
+            self.ack(row);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::command::{Reply, Start, Verdict};
 use crate::error::{Error, Result};
 use crate::ids::ClaimToken;
 use crate::limits::ERROR_TEXT_BYTES_MAX;
-use crate::options::{Jitter, QueueConfig};
+use crate::options::{Jitter, QueueConfig, bounded_ms};
 use crate::record::{Body, BodyWork, Row, keys};
 
 impl State {
@@ -56,7 +56,7 @@ impl State {
         lease
     }
 
-    fn ack(&mut self, row: u64) {
+    pub(super) fn ack(&mut self, row: u64) {
         let queue = self.jobs[&row].queue;
         self.queues.totals(queue).acked_total += 1;
         self.remove(row);
@@ -105,7 +105,7 @@ impl State {
         let delay = match config.retry_jitter {
             Jitter::None => backoff,
             Jitter::Full => {
-                let bound_ms = u64::try_from(backoff.as_millis()).expect("delays are bounded");
+                let bound_ms = bounded_ms(backoff);
                 Duration::from_millis(self.random.up_to(bound_ms))
             }
         };
@@ -131,9 +131,7 @@ impl State {
         entry.body = None;
         entry.become_state(JobState::Committing);
         let (id, value) = (entry.id(row), entry.stored(&body, None).encode());
-        if let Some(key) = entry.dedup {
-            self.dedup.entry((entry.queue, key)).or_insert(row);
-        }
+        self.hold_dedup(row);
         self.write(Row::Put(keys::job(row), value));
         self.keep_body(row, body);
         self.activate_when_durable(Activation::Job(id));
@@ -162,8 +160,7 @@ impl State {
         let queue = self.queues.at_mut(queue);
         queue.dead_count += 1;
         if let Some(retention) = queue.config.dead_retention {
-            let retention_ms =
-                u64::try_from(retention.as_millis()).expect("retentions are bounded");
+            let retention_ms = bounded_ms(retention);
             self.schedule.forget_at(dead_at_ms + retention_ms, Expired::DeadJob(row));
         }
     }

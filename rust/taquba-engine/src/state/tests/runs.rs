@@ -134,7 +134,9 @@ fn the_end_of_an_observed_run_is_a_job_for_the_hook_in_the_same_commit() {
     assert_eq!(**outcome, expected);
     h.end(notification.token, Verdict::Ack);
     h.commit();
-    assert_eq!(h.stats().dead_count, 0, "a runner's own verdict is no dead letter");
+    let stats = h.stats();
+    assert_eq!(stats.dead_count, 0, "a runner's own verdict is no dead letter");
+    assert_eq!((stats.enqueued_total, stats.acked_total), (2, 2), "a step and a notification");
 }
 
 #[test]

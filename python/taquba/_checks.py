@@ -19,14 +19,17 @@ from taquba.exceptions import (
 __all__ = [
     "Seconds",
     "check_batch",
+    "check_between",
     "check_count",
     "check_dedup",
     "check_instance",
     "check_job_fields",
     "check_payload",
     "check_priority",
+    "check_value",
     "keep_durations",
     "keep_headers",
+    "optional_duration",
     "refuse",
     "refuse_type",
 ]
@@ -51,10 +54,12 @@ def refuse_type(name: str, value: object, remedy: str) -> NoReturn:
     raise ArgumentTypeError(message, name=name, value=given, remedy=remedy)
 
 
-def check_instance(name: str, value: object, kind: type) -> None:
+def check_instance(name: str, value: object, kind: type | tuple[type, ...]) -> None:
     """Refuse a value of another type."""
     if not isinstance(value, kind):
-        refuse_type(name, value, f"give `{kind.__name__}`")
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        names = " or ".join(f"`{kind.__name__}`" for kind in kinds)
+        refuse_type(name, value, f"give {names}")
 
 
 def check_payload(name: str, value: object) -> None:
@@ -63,11 +68,24 @@ def check_payload(name: str, value: object) -> None:
         refuse_type(name, value, "give `bytes`; encode text with `.encode()`")
 
 
-def check_count(name: str, value: int, maximum: int) -> None:
-    """Refuse a number that is not 1 to `maximum`."""
+def check_value(name: str, value: object) -> None:
+    """Refuse a value of a key that is neither `bytes` nor `None`."""
+    if value is not None and not isinstance(value, bytes):
+        refuse_type(name, value, "give `bytes`, or `None` for no value")
+
+
+def check_count(name: str, value: int, maximum: int, minimum: int = 1) -> None:
+    """Refuse a number that is not `minimum` to `maximum`."""
     _check_number(name, value)
-    if not 1 <= value <= maximum:
-        refuse(name, value, f"give 1 to {maximum}")
+    if not minimum <= value <= maximum:
+        refuse(name, value, f"give {minimum} to {maximum}")
+
+
+def check_between(name: str, value: object, minimum: timedelta, maximum: timedelta) -> None:
+    """Refuse a duration outside its bounds."""
+    if isinstance(value, timedelta) and not minimum <= value <= maximum:
+        bounds = f"{minimum.total_seconds():g} to {maximum.total_seconds():g} seconds"
+        refuse(name, value.total_seconds(), f"give {bounds}")
 
 
 def check_priority(name: str, value: int) -> None:
@@ -126,6 +144,11 @@ def keep_durations(options: object, *names: str) -> None:
         value = getattr(options, name)
         if value is not None:
             object.__setattr__(options, name, _taquba.duration(name, value))
+
+
+def optional_duration(name: str, value: Seconds | None) -> timedelta | None:
+    """Read a duration that may be absent."""
+    return None if value is None else _taquba.duration(name, value)
 
 
 def _check_number(name: str, value: object) -> None:

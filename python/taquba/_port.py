@@ -7,17 +7,20 @@ sent, once for all of them.
 Invariants:
     1. One port per event loop; its methods run on that loop's thread.
     2. A call, once made, is sent: cancelling the task that awaits it changes nothing.
-    3. After every request a flush follows, at the end of the turn or of the loop's tick.
+    3. A call that waits for something is taken back once nobody waits for it any more.
+    4. After every request a flush follows, at the end of the turn or of the loop's tick.
 """
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable
-from typing import Concatenate, Never, ParamSpec, TypeVar, final
+from collections.abc import Callable, Iterator
+from typing import Concatenate, Generic, Never, ParamSpec, TypeVar, final
 
 from taquba import _taquba
+from taquba.exceptions import ClosedError
 
-__all__ = ["Port"]
+__all__ = ["Port", "Waiting"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -35,6 +38,7 @@ class Port:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.native = _taquba.Port()
+        self._closed_path: str | None = None
         descriptor = self.native.fileno()
         assert descriptor is not None, "a new port is open"  # noqa: S101 - an invariant of ours
         self.loop.add_reader(descriptor, self._turn)
@@ -53,16 +57,44 @@ class Port:
             *args: Its other arguments.
             **kwargs: The same.
         """
+        self._check_open()
         future: asyncio.Future[_T] = self.loop.create_future()
         if method(future, *args, **kwargs):
             self.arrange_flush()
         return future
 
-    def watch(self) -> "asyncio.Future[Never]":
-        """Return a future that fails when the engine ends, whatever ends it."""
+    def wait(
+        self,
+        method: Callable[Concatenate["asyncio.Future[_T]", _P], tuple[int, bool]],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> "Waiting[_T]":
+        """Ask for something that may take long, and return what waits for it.
+
+        Args:
+            method: A method of the native port. It takes the future and returns the ticket of the
+                call, and whether the request needs a flush.
+            *args: Its other arguments.
+            **kwargs: The same.
+        """
+        self._check_open()
+        future: asyncio.Future[_T] = self.loop.create_future()
+        ticket, is_due = method(future, *args, **kwargs)
+        if is_due:
+            self.arrange_flush()
+        return Waiting(self.native, future, ticket)
+
+    @contextlib.contextmanager
+    def watching(self) -> "Iterator[asyncio.Future[Never]]":
+        """Give a future that fails when the engine ends, whatever ends it."""
         future: asyncio.Future[Never] = self.loop.create_future()
         self.native.watch(future)
-        return future
+        try:
+            yield future
+        finally:
+            # Of one that has failed, asyncio wants to know that somebody looked.
+            if not future.cancel() and not future.cancelled():
+                future.exception()
 
     def arrange_flush(self) -> None:
         """Send what was left behind outside a turn, with all else of this tick."""
@@ -73,7 +105,14 @@ class Port:
         descriptor = self.native.fileno()
         if descriptor is not None and not self.loop.is_closed():
             self.loop.remove_reader(descriptor)
+        self._closed_path = path
         self.native.detach(path)
+
+    def _check_open(self) -> None:
+        # Nobody would answer: a task may hold on to a port that was closed under it.
+        if self._closed_path is not None:
+            message = f"the queue at `{self._closed_path}` is closed: open it again"
+            raise ClosedError(message, path=self._closed_path)
 
     def _turn(self) -> None:
         try:
@@ -83,3 +122,24 @@ class Port:
         finally:
             if self.native.end_turn():
                 self.loop.call_soon(self._turn)
+
+
+@final
+class Waiting(Generic[_T]):
+    """A call that waits for something: taken back when this is dropped before the answer."""
+
+    __slots__ = ("_native", "_ticket", "future")
+
+    def __init__(self, native: _taquba.Port, future: "asyncio.Future[_T]", ticket: int) -> None:
+        self._native = native
+        self._ticket = ticket
+        self.future = future
+
+    def withdraw(self) -> None:
+        """Take the call back. Of an answered one nothing is left to take."""
+        self._native.withdraw(self._ticket)
+
+    def __del__(self) -> None:
+        """Take the call back if it was not answered."""
+        if not self.future.done():
+            self.withdraw()

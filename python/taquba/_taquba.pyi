@@ -1,32 +1,41 @@
 """The compiled part of taquba. Not public: import from `taquba`.
 
 A method of `Port` takes the future of its answer and returns whether the request still needs a
-flush.
+flush; one that may be answered late also returns its ticket, for `withdraw`.
 """
 
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Never, Self, final
 
 from typing_extensions import disjoint_base
 
 from taquba.options import NewJob, OpenOptions
+from taquba.queue import CancelToken
+from taquba.queue._effects import KeyWrite, NewJobs
+from taquba.queue._kv import KvRange
 from taquba.workflow import RunSpec, TerminalStatus
 
 BATCH_COUNT_MAX: int
 CLAIM_COUNT_MAX: int
 CONCURRENCY_MAX: int
 DEDUP_KEY_BYTES_MAX: int
+DURATION_MAX: timedelta
 ERROR_CODES: dict[str, str]
 HEADER_RUN_ID: str
 HEADER_STEP: str
+HEARTBEAT_MAX: timedelta
+HEARTBEAT_MIN: timedelta
+LIST_COUNT_MAX: int
 MAX_ATTEMPTS_MAX: int
 PAYLOAD_BYTES_MAX: int
+PAYLOAD_INLINE_BYTES_MAX: int
 PRIORITY_HIGH: int
 PRIORITY_LOW: int
 PRIORITY_NORMAL: int
+PURGE_COUNT_MAX: int
 RESERVED_HEADER_PREFIX: str
 __version__: str
 
@@ -35,6 +44,9 @@ def after_fork_in_child() -> None:
 
 def check_headers(headers: object) -> None:
     """Refuse headers that the engine would refuse."""
+
+def check_key(_key: str) -> None:
+    """Refuse a key that the engine would refuse."""
 
 def check_queue_name(_name: str) -> None:
     """Refuse a queue name that the engine would refuse."""
@@ -49,8 +61,37 @@ def duration(name: str, value: float | timedelta) -> timedelta:
     """Read a duration, whichever way it was given."""
 
 @final
+class SystemClock:
+    """The machine's clocks."""
+
+    def __new__(cls) -> Self: ...
+
+@final
+class MockClock:
+    """A clock for tests: it stands still until it is advanced.
+
+    One clock may serve several queues.
+
+    Args:
+        now: What it shows at first, an aware `datetime`; 2030-01-01 in UTC if absent.
+    """
+
+    def __new__(cls, now: datetime | None = None) -> Self: ...
+    def advance(self, seconds: float | timedelta) -> None:
+        """Move the clock forward, for every queue that uses it.
+
+        What becomes due is done by the engines afterwards, on their own threads.
+
+        Args:
+            seconds: How far: `float` seconds or a `timedelta`.
+        """
+
+    def now(self) -> datetime:
+        """What the clock shows, in UTC."""
+
+@final
 class Engine:
-    """An open store, shared by the event loops that use it."""
+    """An open store, owned or only read, shared by the event loops that use it."""
 
 @final
 class Port:
@@ -67,7 +108,15 @@ class Port:
     def has_backlog(self) -> bool: ...
     def flush(self) -> None: ...
     def open(
-        self, future: Future[Engine], store: object, path: str, options: OpenOptions, seed: int
+        self,
+        future: Future[Engine],
+        store: object,
+        path: str,
+        options: OpenOptions,
+        opener: tuple[str, int, int],
+    ) -> None: ...
+    def open_reader(
+        self, future: Future[Engine], store: object, path: str, store_timeout: timedelta
     ) -> None: ...
     def attach(self, engine: Engine) -> None: ...
     def close(self, future: Future[None], engine: Engine) -> None: ...
@@ -79,6 +128,38 @@ class Port:
     def claim(
         self, future: Future[list[Claim]], queue: str, count_max: int, lease: timedelta | None
     ) -> bool: ...
+    def claim_with_wait(
+        self, future: Future[list[Claim]], queue: str, lease: timedelta | None, wait: timedelta
+    ) -> tuple[int, bool]: ...
+    def withdraw(self, ticket: int) -> None: ...
+    def renew(
+        self, future: Future[None], claim: Claim, lease: timedelta, *, at_least: bool
+    ) -> bool: ...
+    def cancel_job(self, future: Future[str], job: str) -> bool: ...
+    def wake_job(self, future: Future[None], job: str) -> bool: ...
+    def requeue_job(self, future: Future[None], job: str) -> bool: ...
+    def purge_dead(self, future: Future[int], queue: str, older_than: timedelta) -> bool: ...
+    def get_job(self, future: Future[dict[str, Any]], job: str) -> bool: ...
+    def list_jobs(
+        self,
+        future: Future[tuple[list[dict[str, Any]], str | None]],
+        queue: str,
+        state: str | None,
+        cursor: str | None,
+        limit: int,
+    ) -> bool: ...
+    def kv_get(self, future: Future[bytes | None], key: str) -> bool: ...
+    def kv_write(self, future: Future[bool], key: str, value: bytes | None) -> bool: ...
+    def kv_compare_write(
+        self, future: Future[bool], key: str, expected: bytes | None, value: bytes | None
+    ) -> bool: ...
+    def kv_scan(
+        self,
+        future: Future[tuple[list[tuple[str, bytes]], str | None]],
+        keys: KvRange,
+        cursor: str | None,
+    ) -> bool: ...
+    def owner(self, future: Future[dict[str, Any] | None]) -> bool: ...
     def submit(
         self,
         future: Future[list[tuple[str, bool]]],
@@ -88,7 +169,7 @@ class Port:
         observed: bool,
         retention: timedelta | None,
     ) -> bool: ...
-    def await_run(self, future: Future[RunOutcome], run_id: str) -> bool: ...
+    def await_run(self, future: Future[RunOutcome], run_id: str) -> tuple[int, bool]: ...
     def subscribe(
         self,
         future: Future[int],
@@ -100,22 +181,37 @@ class Port:
         job_timeout: timedelta | None,
     ) -> bool: ...
     def unsubscribe(self, future: Future[None], subscription: int) -> bool: ...
+    def forget(self, subscription: int) -> None: ...
     def stats(self, future: Future[dict[str, Any]]) -> bool: ...
     def complete(self, step: Step, outcome: object) -> bool: ...
-    def ack(self, future: Future[None] | None, work: Step | Notification | Claim) -> bool: ...
+    def ack(
+        self,
+        future: Future[None] | None,
+        work: Step | Notification | Claim,
+        effects: Sequence[NewJobs | KeyWrite] | None = None,
+    ) -> bool: ...
     def nack(
-        self, future: Future[None] | None, work: Step | Notification | Claim, error: str
+        self,
+        future: Future[None] | None,
+        work: Step | Notification | Claim,
+        error: str,
+        effects: Sequence[NewJobs | KeyWrite] | None = None,
     ) -> bool: ...
     def dead_letter(
-        self, future: Future[None] | None, work: Step | Notification | Claim, reason: str
+        self,
+        future: Future[None] | None,
+        work: Step | Notification | Claim,
+        reason: str,
+        effects: Sequence[NewJobs | KeyWrite] | None = None,
     ) -> bool: ...
     def release(self, work: Step | Notification | Claim) -> bool: ...
+    def unclaim(self, work: Step | Notification | Claim) -> bool: ...
 
 @final
 class Claim:
     """One delivery of a job: ours until it is settled or its lease runs out.
 
-    Settle it with `Queue.ack`, `Queue.nack` or `Queue.dead_letter`.
+    Settle it with `Queue.ack`, `Queue.nack` or `Queue.dead_letter`; a worker's is settled for it.
     """
 
     @property
@@ -148,7 +244,11 @@ class Claim:
 
     @property
     def lease(self) -> timedelta | None:
-        """For how long the claim lasts; `None` if the engine keeps it."""
+        """For how long the job was claimed; `None` if the engine keeps it."""
+
+    @property
+    def cancel_token(self) -> CancelToken:
+        """Fires when the job is cancelled while it is claimed. Made when first read."""
 
 @final
 class Step:

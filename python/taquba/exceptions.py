@@ -10,15 +10,23 @@
     ├── InvalidRunIdError            (ValueError)   run_id
     ├── InvalidJobIdError            (ValueError)   job_id
     ├── PayloadTooLargeError         (ValueError)   size_bytes
+    ├── ResultTooLargeError          (ValueError)   size_bytes
+    ├── InvalidKeyError              (ValueError)   size_bytes
+    ├── ValueTooLargeError           (ValueError)   size_bytes
+    ├── TooManyEffectsError          (ValueError)   count
     ├── HeadersTooLargeError         (ValueError)   count, size_bytes
     ├── ReservedHeaderError          (ValueError)   key
     ├── InvalidDedupKeyError         (ValueError)   size_bytes
     ├── BatchTooLargeError           (ValueError)   count
     ├── InvalidStoreError            (ValueError)   location, remedy
     ├── InputMismatchError           (ValueError)   run_id
+    ├── JobNotFoundError             (LookupError)  job_id
+    ├── WrongJobStateError                          job_id, state, remedy
     ├── RunNotFoundError             (LookupError)  run_id
     ├── ClaimLostError                              job_id, lease
     ├── FencedError                                 path
+    ├── StoreOwnedError                             path, host, pid, since
+    ├── ReadOnlyError                               path, call
     ├── StorePermissionError         (PermissionError)    path, detail
     ├── StoreNotFoundError           (FileNotFoundError)  path, detail
     ├── StoreUnavailableError        (ConnectionError)    path, detail
@@ -29,7 +37,8 @@
     └── ForkError
 
 A handler needs two things: the class, or ``code``, says what happened; ``recovery`` says what to
-do. Codes are stable. ``workflow.StepError`` is not here: runners raise it, taquba never does.
+do. Codes are stable. ``PermanentFailure`` and ``workflow.StepError`` are not here: workers and
+runners raise them, taquba never does.
 """
 
 import enum
@@ -52,19 +61,27 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidDedupKeyError",
     "InvalidJobIdError",
+    "InvalidKeyError",
     "InvalidQueueNameError",
     "InvalidRunIdError",
     "InvalidStoreError",
+    "JobNotFoundError",
     "PayloadTooLargeError",
+    "ReadOnlyError",
     "Recovery",
     "ReservedHeaderError",
+    "ResultTooLargeError",
     "RunNotFoundError",
     "StoreNotFoundError",
+    "StoreOwnedError",
     "StorePermissionError",
     "StoreUnavailableError",
     "TaqubaError",
+    "TooManyEffectsError",
     "TooManyQueuesError",
     "UnsupportedFormatError",
+    "ValueTooLargeError",
+    "WrongJobStateError",
 ]
 
 
@@ -166,6 +183,38 @@ class PayloadTooLargeError(TaqubaError, ValueError):
     size_bytes: int
 
 
+class ResultTooLargeError(TaqubaError, ValueError):
+    """The result of a run is too large for its row."""
+
+    code = "result-too-large"
+    recovery = Recovery.FIX_INPUT
+    size_bytes: int
+
+
+class InvalidKeyError(TaqubaError, ValueError):
+    """A key of the key-value space is empty or too long."""
+
+    code = "invalid-key"
+    recovery = Recovery.FIX_INPUT
+    size_bytes: int
+
+
+class ValueTooLargeError(TaqubaError, ValueError):
+    """A value of the key-value space is too large."""
+
+    code = "value-too-large"
+    recovery = Recovery.FIX_INPUT
+    size_bytes: int
+
+
+class TooManyEffectsError(TaqubaError, ValueError):
+    """One settlement was to do more than one commit can carry."""
+
+    code = "too-many-effects"
+    recovery = Recovery.FIX_INPUT
+    count: int
+
+
 class HeadersTooLargeError(TaqubaError, ValueError):
     """Too many headers, or too long ones."""
 
@@ -216,6 +265,24 @@ class InputMismatchError(TaqubaError, ValueError):
     run_id: str
 
 
+class JobNotFoundError(TaqubaError, LookupError):
+    """No such job: it never was, was settled and not kept, or was removed."""
+
+    code = "job-not-found"
+    recovery = Recovery.FIX_INPUT
+    job_id: str
+
+
+class WrongJobStateError(TaqubaError):
+    """A job is not in a state in which this can be done to it."""
+
+    code = "wrong-job-state"
+    recovery = Recovery.FIX_INPUT
+    job_id: str
+    state: str
+    remedy: str
+
+
 class RunNotFoundError(TaqubaError, LookupError):
     """No such run, or its retention has passed."""
 
@@ -239,6 +306,27 @@ class FencedError(TaqubaError):
     code = "fenced"
     recovery = Recovery.REOPEN
     path: str
+
+
+class StoreOwnedError(TaqubaError):
+    """Another process owns the store and is alive, and `OpenOptions.takeover` is `False`."""
+
+    code = "store-owned"
+    recovery = Recovery.RETRY
+    path: str
+    host: str
+    pid: int
+    since: str
+    """An RFC 3339 instant in UTC."""
+
+
+class ReadOnlyError(TaqubaError):
+    """A `QueueReader` was asked to change the store."""
+
+    code = "read-only"
+    recovery = Recovery.FIX_INPUT
+    path: str
+    call: str
 
 
 class StorePermissionError(TaqubaError, PermissionError):
@@ -320,15 +408,23 @@ BY_CODE: Final[Mapping[str, type[TaqubaError]]] = {
         InvalidRunIdError,
         InvalidJobIdError,
         PayloadTooLargeError,
+        ResultTooLargeError,
+        InvalidKeyError,
+        ValueTooLargeError,
+        TooManyEffectsError,
         HeadersTooLargeError,
         ReservedHeaderError,
         InvalidDedupKeyError,
         BatchTooLargeError,
         InvalidStoreError,
         InputMismatchError,
+        JobNotFoundError,
+        WrongJobStateError,
         RunNotFoundError,
         ClaimLostError,
         FencedError,
+        StoreOwnedError,
+        ReadOnlyError,
         StorePermissionError,
         StoreNotFoundError,
         StoreUnavailableError,

@@ -15,6 +15,7 @@ from typing import Final, Literal, final
 from taquba import _taquba
 from taquba._checks import (
     Seconds,
+    check_between,
     check_count,
     check_dedup,
     check_instance,
@@ -25,6 +26,7 @@ from taquba._checks import (
     keep_headers,
     refuse,
 )
+from taquba._taquba import MockClock, SystemClock
 
 __all__ = [
     "PRIORITY_HIGH",
@@ -44,6 +46,8 @@ PRIORITY_NORMAL: Final = _taquba.PRIORITY_NORMAL
 """What a job has if nobody says otherwise."""
 PRIORITY_LOW: Final = _taquba.PRIORITY_LOW
 """Claimed after normal jobs."""
+
+_SYSTEM_CLOCK: Final = SystemClock()
 
 DedupScope = Literal["waiting", "settled"]
 """How long a dedup key stays taken: until its job is claimed, or until it is settled."""
@@ -71,6 +75,7 @@ class QueueConfig:
         retry_backoff_base: Delay before the first retry; doubles with each further one.
         retry_backoff_max: The delay never grows beyond this.
         retry_jitter: How the delay is spread.
+        keep_done_jobs: How long an acked job stays readable; `None` deletes it with the ack.
         dead_retention: How long a dead job stays readable; `None` keeps it for good.
 
     Raises:
@@ -83,6 +88,7 @@ class QueueConfig:
     retry_backoff_base: Seconds = timedelta(seconds=1)
     retry_backoff_max: Seconds = timedelta(seconds=300)
     retry_jitter: RetryJitter = RetryJitter.FULL
+    keep_done_jobs: Seconds | None = None
     dead_retention: Seconds | None = timedelta(days=7)
 
     def __post_init__(self) -> None:
@@ -90,9 +96,8 @@ class QueueConfig:
         check_count("max_attempts", self.max_attempts, _taquba.MAX_ATTEMPTS_MAX)
         check_priority("default_priority", self.default_priority)
         check_instance("retry_jitter", self.retry_jitter, RetryJitter)
-        keep_durations(
-            self, "lease_duration", "retry_backoff_base", "retry_backoff_max", "dead_retention"
-        )
+        keep_durations(self, "lease_duration", "retry_backoff_base", "retry_backoff_max")
+        keep_durations(self, "keep_done_jobs", "dead_retention")
         if self.lease_duration < timedelta(milliseconds=1):  # type: ignore[operator]
             refuse("lease_duration", self.lease_duration, "give at least 1 ms")
 
@@ -112,8 +117,15 @@ class OpenOptions:
             `False` is faster and loses acknowledged work when the power fails.
         queue_configs: Settings of the queues that need their own, by name.
         default_queue_config: Settings of all other queues.
-        store_timeout: How long the store may take to answer the first request, and each commit
-            afterwards, before calls fail with `StoreUnavailableError`.
+        store_timeout: How long the store may take to answer the first request before the open fails
+            with `StoreUnavailableError`. A commit may take a minute before its calls fail with it.
+        payload_offload_threshold: Payloads above this many bytes become objects of their own; 0 to
+            4 MiB.
+        heartbeat_interval: How often the owner shows that it is alive, 1 second to 1 hour; each
+            time is one request.
+        takeover: Whether the store is taken away from an owner that is alive. `False` fails with
+            `StoreOwnedError` instead; an owner that shows no sign of life is always followed.
+        clock: Where every time comes from; a `MockClock` in tests.
 
     Raises:
         InvalidQueueNameError: A key of `queue_configs` is not a queue name.
@@ -124,6 +136,10 @@ class OpenOptions:
     queue_configs: Mapping[str, QueueConfig] = field(default_factory=dict)
     default_queue_config: QueueConfig = field(default_factory=QueueConfig)
     store_timeout: Seconds = timedelta(seconds=8)
+    payload_offload_threshold: int = 256 * 1024
+    heartbeat_interval: Seconds = timedelta(seconds=60)
+    takeover: bool = True
+    clock: SystemClock | MockClock = _SYSTEM_CLOCK
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -134,7 +150,17 @@ class OpenOptions:
             _taquba.check_queue_name(name)
             check_instance("queue_configs", config, QueueConfig)
         object.__setattr__(self, "queue_configs", dict(self.queue_configs))
-        keep_durations(self, "store_timeout")
+        check_instance("takeover", self.takeover, bool)
+        check_instance("clock", self.clock, (SystemClock, MockClock))
+        threshold_max = _taquba.PAYLOAD_INLINE_BYTES_MAX
+        check_count("payload_offload_threshold", self.payload_offload_threshold, threshold_max, 0)
+        keep_durations(self, "store_timeout", "heartbeat_interval")
+        check_between(
+            "heartbeat_interval",
+            self.heartbeat_interval,
+            _taquba.HEARTBEAT_MIN,
+            _taquba.HEARTBEAT_MAX,
+        )
 
 
 @final

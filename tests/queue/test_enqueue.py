@@ -7,7 +7,7 @@ from taquba.exceptions import InvalidQueueNameError, PayloadTooLargeError
 from tests.conftest import OpenQueue
 from tests.waiting import claim_one, drain
 
-PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
+PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x00", bytes(range(256)), b"x" * 300_000])

@@ -18,7 +18,7 @@ from taquba.exceptions import (
 from tests.conftest import OpenQueue
 from tests.waiting import claim_one, drain
 
-PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
+PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
 HEADERS_COUNT_MAX = 64
 HEADERS_BYTES_MAX = 64 * 1024
 DEDUP_KEY_BYTES_MAX = 1024
@@ -156,6 +156,8 @@ async def test_a_lease_outside_its_bounds_is_refused_by_name(
         ("retry_backoff_max", lambda: QueueConfig(retry_backoff_max=float("nan"))),
         ("default_priority", lambda: QueueConfig(default_priority=-1)),
         ("dead_retention", lambda: QueueConfig(dead_retention=timedelta.max)),
+        ("keep_done_jobs", lambda: QueueConfig(keep_done_jobs=timedelta.max)),
+        ("keep_done_jobs", lambda: QueueConfig(keep_done_jobs=-1)),
     ],
 )
 async def test_a_queue_setting_outside_its_bounds_is_refused_by_name(

@@ -4,8 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from taquba import EnqueueOptions, NewJob, Queue
-from taquba.exceptions import InvalidArgumentError
+from taquba import EnqueueOptions, JobState, MockClock, NewJob, Queue, QueueConfig
+from taquba.exceptions import (
+    InvalidArgumentError,
+    InvalidJobIdError,
+    JobNotFoundError,
+    WrongJobStateError,
+)
 from tests.conftest import OpenQueue
 from tests.waiting import claim_one, drain
 
@@ -88,3 +93,73 @@ async def test_a_delay_outside_its_bounds_is_refused_and_named(
 ) -> None:
     with pytest.raises(InvalidArgumentError, match="delay"):
         await queue.enqueue("emails", b"", EnqueueOptions(delay=delay))
+
+
+async def test_a_job_woken_early_is_claimable_at_once_and_stays_so(open_queue: OpenQueue) -> None:
+    queue = await open_queue()
+    options = EnqueueOptions(delay=3600)
+    woken, _ = await queue.enqueue_batch("emails", [NewJob(b"x", options), NewJob(b"y", options)])
+
+    await queue.wake_scheduled(woken)
+
+    assert (await queue.get_job(woken)).state is JobState.PENDING
+    await queue.close()
+    again = await open_queue()
+    assert [claim.job_id for claim in await drain(again, "emails")] == [woken]
+
+
+async def test_a_job_that_waits_for_a_retry_can_be_woken(open_queue: OpenQueue) -> None:
+    queue = await open_queue(default_queue_config=QueueConfig(retry_backoff_base=3600.0))
+    job_id = await queue.enqueue("emails", b"x")
+    await queue.nack(await claim_one(queue, "emails"), "later")
+
+    await queue.wake_scheduled(job_id)
+
+    claim = await claim_one(queue, "emails")
+    assert (claim.job_id, claim.attempts) == (job_id, 2)
+
+
+async def test_waking_a_job_that_is_claimable_changes_nothing(queue: Queue) -> None:
+    job_id = await queue.enqueue("emails", b"x")
+
+    await queue.wake_scheduled(job_id)
+
+    assert [claim.job_id for claim in await drain(queue, "emails")] == [job_id]
+
+
+async def test_a_job_that_does_not_wait_cannot_be_woken(queue: Queue) -> None:
+    job_id = await queue.enqueue("emails", b"x")
+    claim = await claim_one(queue, "emails")
+
+    with pytest.raises(WrongJobStateError, match="claimed"):
+        await queue.wake_scheduled(job_id)
+    await queue.dead_letter(claim, "no")
+    with pytest.raises(WrongJobStateError, match="dead"):
+        await queue.wake_scheduled(job_id)
+    await queue.purge_dead("emails")
+    with pytest.raises(JobNotFoundError, match=job_id):
+        await queue.wake_scheduled(job_id)
+    with pytest.raises(InvalidJobIdError):
+        await queue.wake_scheduled("nonsense")
+
+
+async def test_a_woken_job_keeps_its_place_in_the_queue(timed_queue: Queue) -> None:
+    first = await timed_queue.enqueue("emails", b"x", EnqueueOptions(delay=3600))
+    second = await timed_queue.enqueue("emails", b"y")
+
+    await timed_queue.wake_scheduled(first)
+
+    assert [claim.job_id for claim in await drain(timed_queue, "emails")] == [first, second]
+
+
+async def test_a_job_is_due_to_the_millisecond(timed_queue: Queue, clock: MockClock) -> None:
+    days, instant = timedelta(days=400), timedelta(milliseconds=1)
+    options = EnqueueOptions(run_at=clock.now() + days)
+    await timed_queue.enqueue("emails", b"x", options)
+    clock.advance(days - instant)
+    assert await timed_queue.claim("emails") is None
+
+    clock.advance(instant)
+
+    claim = await claim_one(timed_queue, "emails")
+    assert claim.payload == b"x"

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
-from taquba import EnqueueOptions, NewJob, Queue
+from taquba import Effects, EnqueueOptions, NewJob, Queue, QueueConfig, RetryJitter
 from taquba.exceptions import ClosedError
 from tests.conftest import OpenQueue
+from tests.waiting import claim_one
 
 
 async def fill(queue: Queue) -> None:
@@ -77,6 +78,53 @@ async def test_a_closed_queue_says_so_and_closing_again_is_fine(queue: Queue) ->
         lambda: queue.ack(claim),
         lambda: queue.nack(claim, ""),
         lambda: queue.stats(),
+        lambda: queue.claim("emails"),
+        lambda: queue.claim_with_wait("emails", timeout=1.0),
+        lambda: queue.renew(claim, 1.0),
+        lambda: queue.ensure_at_least(claim, 1.0),
+        lambda: queue.ack_with(claim, Effects()),
+        lambda: queue.nack_with(claim, "", Effects()),
+        lambda: queue.dead_letter_with(claim, "", Effects()),
+        lambda: queue.cancel(claim.job_id),
+        lambda: queue.wake_scheduled(claim.job_id),
+        lambda: queue.requeue_dead_job(claim.job_id),
+        lambda: queue.purge_dead("emails"),
+        lambda: queue.list_queues(),
+        lambda: queue.list_jobs("emails"),
+        lambda: queue.dead_jobs("emails"),
+        lambda: queue.get_job(claim.job_id),
+        lambda: queue.attempt_history(claim.job_id),
+        lambda: queue.owner(),
+        lambda: queue.kv_get("k"),
+        lambda: queue.kv_scan(),
+        lambda: queue.kv_put("k", b""),
+        lambda: queue.kv_delete("k"),
+        lambda: queue.kv_compare_put("k", None, b""),
+        lambda: queue.kv_compare_delete("k", b""),
     ):
         with pytest.raises(ClosedError, match="open it again"):
             await call()
+
+
+async def test_totals_count_each_way_that_a_job_can_take(open_queue: OpenQueue) -> None:
+    config = QueueConfig(keep_done_jobs=3600.0, retry_backoff_base=0, retry_jitter=RetryJitter.NONE)
+    queue = await open_queue(default_queue_config=config)
+    ids = await queue.enqueue_batch("emails", [b"x"] * 5)
+    await queue.cancel(ids[4])
+    await queue.ack(await claim_one(queue, "emails"))
+    await queue.nack(await claim_one(queue, "emails"), "again")
+    await queue.ack(await claim_one(queue, "emails"))
+    await queue.dead_letter(await claim_one(queue, "emails"), "no")
+    claim = await claim_one(queue, "emails")
+    await queue.cancel(claim.job_id)
+    await queue.nack(claim, "stopped")
+    await queue.close()
+
+    again = await open_queue(default_queue_config=config)
+
+    stats = (await again.stats()).queues["emails"]
+    assert (stats.pending_count, stats.scheduled_count, stats.claimed_count) == (0, 0, 0)
+    assert (stats.done_count, stats.dead_count) == (2, 1)
+    assert (stats.enqueued_total, stats.acked_total, stats.dead_total) == (5, 2, 1)
+    assert stats.cancelled_total == 2
+    assert stats.retried_total >= 1

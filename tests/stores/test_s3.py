@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from taquba import OpenOptions, Queue
+from taquba import Claim, OpenOptions, Queue, run_worker
 from taquba.exceptions import (
     FencedError,
     StoreNotFoundError,
@@ -121,6 +121,18 @@ async def test_credentials_that_stop_working_fail_the_next_commit(s3: S3Server) 
 
     with pytest.raises(StorePermissionError):
         await queue.enqueue("emails", b"y")
+
+
+@PROMPT
+async def test_a_worker_whose_store_refuses_its_commits_ends_with_the_error(s3: S3Server) -> None:
+    async def send(job: Claim) -> None:
+        s3.deny_everyone()
+
+    queue = await Queue.open(s3.store())
+    await queue.enqueue("emails", b"x")
+
+    with pytest.raises(StorePermissionError):
+        await run_worker(queue, "emails", send, shutdown_timeout=1.0)
 
 
 @PROMPT

@@ -216,7 +216,7 @@ async def test_an_unknown_run_is_named_in_the_error(start: StartRuntime) -> None
 
 async def test_submit_many_is_all_or_none_and_keeps_the_order(start: StartRuntime) -> None:
     runtime = await start(echo)
-    too_large = RunSpec(b"x" * (4 * 1024 * 1024 + 1), run_id="large")
+    too_large = RunSpec(bytes(64 * 1024 * 1024 + 1), run_id="large")
 
     with pytest.raises(PayloadTooLargeError):
         await runtime.submit_many([RunSpec(b"a", run_id="a"), too_large])

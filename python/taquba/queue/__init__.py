@@ -1,7 +1,29 @@
-"""The durable queue: enqueue, claim, settle."""
+"""The durable queue: enqueue, claim, settle, look."""
 
 from taquba._taquba import Claim
+from taquba.queue._cancel import CancelToken
+from taquba.queue._effects import Effects
+from taquba.queue._job import Attempt, AttemptEnd, JobCancelled, JobInfo, JobPage, JobState
+from taquba.queue._kv import KvPage
+from taquba.queue._owner import Owner
 from taquba.queue._queue import Queue
+from taquba.queue._reader import QueueReader
 from taquba.queue._stats import QueueStats, Stats
 
-__all__ = ["Claim", "Queue", "QueueStats", "Stats"]
+__all__ = [
+    "Attempt",
+    "AttemptEnd",
+    "CancelToken",
+    "Claim",
+    "Effects",
+    "JobCancelled",
+    "JobInfo",
+    "JobPage",
+    "JobState",
+    "KvPage",
+    "Owner",
+    "Queue",
+    "QueueReader",
+    "QueueStats",
+    "Stats",
+]

@@ -2,57 +2,59 @@
 
 Invariants:
     1. What a call promises is durable when it returns.
-    2. A call that was made is carried out, even if the task that awaits it is cancelled.
+    2. A call that was made is carried out, even if the task that awaits it is cancelled; what was
+       taken for a caller who is gone is given back.
     3. Callers wait while the store is slow: memory does not grow with work that waits.
 
 Not here:
-    Every decision about jobs is the engine's; this module converts and awaits.
+    Every decision about jobs is the engine's; this module converts and awaits. Looking at jobs is
+    in `_inspect.py`, the key-value space in `_kv.py`, closing in `_connection.py`.
 """
 
 import asyncio
-import atexit
+import os
 import secrets
-from collections.abc import Generator, Iterable
-from types import TracebackType
-from typing import Final, Self, final
+import socket
+from collections.abc import Iterable
+from typing import Final, final
 
 from taquba import _taquba
-from taquba._checks import Seconds, check_batch, check_count, check_instance
+from taquba._checks import (
+    Seconds,
+    check_batch,
+    check_count,
+    check_instance,
+    optional_duration,
+)
 from taquba._port import Port
 from taquba._taquba import Claim
-from taquba.exceptions import ClosedError
 from taquba.options import EnqueueOptions, NewJob, OpenOptions
-from taquba.queue._stats import QueueStats, Stats
+from taquba.queue._connection import Opening
+from taquba.queue._effects import Effects, staged
+from taquba.queue._inspect import Inspection
+from taquba.queue._job import JobCancelled
+from taquba.queue._kv import KvWriting
 from taquba.store import StoreLike, resolve
 
-__all__ = ["Opening", "Queue"]
+__all__ = ["Queue", "release"]
 
 _ENQUEUE_DEFAULTS: Final = EnqueueOptions()
 _OPEN_DEFAULTS: Final = OpenOptions()
 _SEED_BITS: Final = 64
 
-# A queue that nobody closed is closed at exit: what waits is committed, not lost.
-atexit.register(_taquba.close_all)
-
 
 @final
-class Queue:
+class Queue(Inspection, KvWriting):
     """A durable queue in an object store.
 
     One process owns a store path at a time; opening it takes ownership from the one before. A queue
     may be used from several event loops, each in its own thread. Made by `Queue.open`.
     """
 
-    def __init__(self, engine: _taquba.Engine, port: Port, path: str) -> None:
-        self._engine = engine
-        self._path = path
-        self._ports = {port.loop: port}
-        self._is_closed = False
-
     @classmethod
     def open(
         cls, store: StoreLike, path: str = "taquba", options: OpenOptions = _OPEN_DEFAULTS
-    ) -> "Opening":
+    ) -> "Opening[Queue]":
         """Open the queue at a path of a store, and take ownership of it.
 
         Durable: when this returns, the owner before is fenced: its calls fail with `FencedError`.
@@ -63,7 +65,7 @@ class Queue:
             store: A URL (`s3://bucket/prefix`, `gs://`, `az://`, `file:///dir`, `memory://`), a
                 directory, or a store of `obstore` or `taquba.store`.
             path: Where in the store. Created if nothing is there.
-            options: Durability on local disks, settings of queues, timeouts.
+            options: Durability on local disks, settings of queues, timeouts, the clock.
 
         Returns:
             To be awaited, or entered with `async with`, which also closes the queue.
@@ -73,6 +75,7 @@ class Queue:
             StoreNotFoundError: There is no such bucket or directory.
             StorePermissionError: The store refuses the credentials.
             StoreUnavailableError: No answer within `OpenOptions.store_timeout`.
+            StoreOwnedError: `OpenOptions.takeover` is `False`, and the owner is alive.
             CorruptedError: The store holds damaged data.
             UnsupportedFormatError: A newer version of taquba wrote the store.
 
@@ -82,7 +85,12 @@ class Queue:
         """
         check_instance("path", path, str)
         check_instance("options", options, OpenOptions)
-        return Opening(store, path, options)
+        opener = (socket.gethostname(), os.getpid(), secrets.randbits(_SEED_BITS))
+        return Opening(
+            path,
+            lambda native, future: native.open(future, resolve(store), path, options, opener),
+            cls,
+        )
 
     async def enqueue(
         self, queue: str, payload: bytes, options: EnqueueOptions = _ENQUEUE_DEFAULTS
@@ -97,7 +105,8 @@ class Queue:
         Args:
             queue: Queue name, 1 to 255 characters of `[A-Za-z0-9._-]`, the first one a letter or a
                 digit. Created on first use.
-            payload: What the worker receives, byte for byte; at most 4 MiB.
+            payload: What the worker receives, byte for byte; at most 64 MiB. Above
+                `OpenOptions.payload_offload_threshold` it becomes an object of its own.
             options: Priority, due time, dedup key, headers, attempts.
 
         Returns:
@@ -131,7 +140,7 @@ class Queue:
 
         Raises:
             BatchTooLargeError: Too many jobs. Split the batch.
-            PayloadTooLargeError: One payload is over 4 MiB.
+            PayloadTooLargeError: One payload is over 64 MiB.
             FencedError: Another process owns this store now.
             ClosedError: The queue is closed.
         """
@@ -140,15 +149,38 @@ class Queue:
         port = await self.room()
         return await port.call(port.native.enqueue, queue, new_jobs)
 
+    async def claim(self, queue: str, *, lease: Seconds | None = None) -> Claim | None:
+        """Take a job, if one is there.
+
+        Returns at once. A claimed job is this caller's until it is settled or its lease runs out;
+        then it is delivered again.
+
+        Cancellation: a job that was taken meanwhile is given back at once.
+
+        Args:
+            queue: Queue name.
+            lease: For how long; the queue's `lease_duration` if absent.
+
+        Returns:
+            The job that is first by priority, then by the order of enqueueing; `None` if no job is
+            claimable.
+
+        Raises:
+            InvalidArgumentError: `lease` is outside its bounds.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        claims = await self.claim_batch(queue, lease=lease)
+        return claims[0] if claims else None
+
     async def claim_batch(
         self, queue: str, count_max: int = 1, *, lease: Seconds | None = None
     ) -> list[Claim]:
         """Take jobs, as many as are there.
 
-        Returns at once, with an empty list if no job is claimable. A claimed job is this caller's
-        until it is settled or its lease runs out; then it is delivered again.
+        Returns at once, with an empty list if no job is claimable.
 
-        Cancellation: jobs that were taken meanwhile come back when their lease runs out.
+        Cancellation: jobs that were taken meanwhile are given back at once.
 
         Args:
             queue: Queue name.
@@ -164,19 +196,98 @@ class Queue:
             ClosedError: The queue is closed.
         """
         check_count("count_max", count_max, _taquba.CLAIM_COUNT_MAX)
-        duration = None if lease is None else _taquba.duration("lease", lease)
+        duration = optional_duration("lease", lease)
         port = self.port()
-        return await port.call(port.native.claim, queue, count_max, duration)
+        answer = port.call(port.native.claim, queue, count_max, duration)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            _give_back(port, answer)
+            raise
+
+    async def claim_with_wait(
+        self,
+        queue: str,
+        *,
+        timeout: Seconds | None = None,  # noqa: ASYNC109 - spec
+        lease: Seconds | None = None,
+    ) -> Claim | None:
+        """Take a job, and wait for one if none is there.
+
+        Cancellation: the call is taken back; a job that was taken meanwhile is given back at once.
+
+        Args:
+            queue: Queue name.
+            timeout: For how long; `None` waits as long as it takes.
+            lease: For how long the job is taken; the queue's `lease_duration` if absent.
+
+        Returns:
+            The job, or `None` if none came in time.
+
+        Raises:
+            InvalidArgumentError: `timeout` or `lease` is outside its bounds.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed, or was closed while waiting.
+        """
+        wait = _taquba.DURATION_MAX if timeout is None else _taquba.duration("timeout", timeout)
+        duration = optional_duration("lease", lease)
+        port = self.port()
+        waiting = port.wait(port.native.claim_with_wait, queue, duration, wait)
+        try:
+            claims = await waiting.future
+        except asyncio.CancelledError:
+            waiting.withdraw()
+            _give_back(port, waiting.future)
+            raise
+        return claims[0] if claims else None
+
+    async def renew(self, claim: Claim, lease: Seconds | None = None) -> None:
+        """Prolong the lease of a claim: it ends `lease` from now, be that earlier or later.
+
+        A lease is not stored: this returns at once.
+
+        Args:
+            claim: What `claim`, `claim_batch` or `claim_with_wait` returned. That of a worker is
+                kept while the worker runs, and needs no renewal.
+            lease: For how long from now; what the job was claimed for if absent.
+
+        Raises:
+            ClaimLostError: The lease ran out, or the claim was settled before.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        check_instance("claim", claim, Claim)
+        wanted = claim.lease if lease is None else lease
+        # A claim without a lease is kept by the engine: there is nothing to prolong.
+        if wanted is not None:
+            await self._renew(claim, wanted, at_least=False)
+
+    async def ensure_at_least(self, claim: Claim, lease: Seconds) -> None:
+        """Prolong the lease of a claim, unless it lasts that long anyway.
+
+        A lease is not stored: this returns at once.
+
+        Args:
+            claim: As for `renew`.
+            lease: For how long from now, at least.
+
+        Raises:
+            ClaimLostError: The lease ran out, or the claim was settled before.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        check_instance("claim", claim, Claim)
+        await self._renew(claim, lease, at_least=True)
 
     async def ack(self, claim: Claim) -> None:
-        """Settle a claim as done: the job is gone.
+        """Settle a claim as done: the job is gone, or kept for `QueueConfig.keep_done_jobs`.
 
         Durable: when this returns, the job is not delivered again.
 
         Cancellation: the commit finishes even if the awaiting task is cancelled.
 
         Args:
-            claim: What `claim_batch` returned.
+            claim: What `claim`, `claim_batch` or `claim_with_wait` returned.
 
         Raises:
             ClaimLostError: The lease ran out, or the claim was settled before. Nothing changed.
@@ -195,7 +306,7 @@ class Queue:
         Cancellation: the commit finishes even if the awaiting task is cancelled.
 
         Args:
-            claim: What `claim_batch` returned.
+            claim: What `claim`, `claim_batch` or `claim_with_wait` returned.
             error: What went wrong; kept with the job, cut at 4 KiB.
 
         Raises:
@@ -216,7 +327,7 @@ class Queue:
         Cancellation: the commit finishes even if the awaiting task is cancelled.
 
         Args:
-            claim: What `claim_batch` returned.
+            claim: What `claim`, `claim_batch` or `claim_with_wait` returned.
             reason: Why; kept with the job, cut at 4 KiB.
 
         Raises:
@@ -229,133 +340,180 @@ class Queue:
         port = self.port()
         await port.call(port.native.dead_letter, claim, reason)
 
-    async def stats(self) -> Stats:
-        """Count the jobs of all queues.
+    async def ack_with(self, claim: Claim, effects: Effects) -> None:
+        """Settle as `ack` does, and apply effects in the same commit: all of it, or none.
+
+        Durable: when this returns, both are in the object store.
+
+        Cancellation: the commit finishes even if the awaiting task is cancelled.
+
+        Args:
+            claim: As for `ack`.
+            effects: Jobs to enqueue and keys to write, at most 1,000.
 
         Raises:
+            ClaimLostError: The lease ran out, or the claim was settled before. Nothing changed.
+            TooManyEffectsError: Over 1,000 effects. Nothing changed; so with any effect refused.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        check_instance("claim", claim, Claim)
+        changes = staged(effects)
+        port = await self.room()
+        await port.call(port.native.ack, claim, changes)
+
+    async def nack_with(self, claim: Claim, error: str, effects: Effects) -> None:
+        """Settle as `nack` does, and apply effects in the same commit: all of it, or none.
+
+        Durable: when this returns, both are in the object store.
+
+        Cancellation: the commit finishes even if the awaiting task is cancelled.
+
+        Args:
+            claim: As for `nack`.
+            error: As for `nack`.
+            effects: Jobs to enqueue and keys to write, at most 1,000.
+
+        Raises:
+            ClaimLostError: The lease ran out, or the claim was settled before. Nothing changed.
+            TooManyEffectsError: Over 1,000 effects. Nothing changed; so with any effect refused.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        check_instance("claim", claim, Claim)
+        check_instance("error", error, str)
+        changes = staged(effects)
+        port = await self.room()
+        await port.call(port.native.nack, claim, error, changes)
+
+    async def dead_letter_with(self, claim: Claim, reason: str, effects: Effects) -> None:
+        """Settle as `dead_letter` does, and apply effects in the same commit: all of it, or none.
+
+        Durable: when this returns, both are in the object store.
+
+        Cancellation: the commit finishes even if the awaiting task is cancelled.
+
+        Args:
+            claim: As for `dead_letter`.
+            reason: As for `dead_letter`.
+            effects: Jobs to enqueue and keys to write, at most 1,000.
+
+        Raises:
+            ClaimLostError: The lease ran out, or the claim was settled before. Nothing changed.
+            TooManyEffectsError: Over 1,000 effects. Nothing changed; so with any effect refused.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        check_instance("claim", claim, Claim)
+        check_instance("reason", reason, str)
+        changes = staged(effects)
+        port = await self.room()
+        await port.call(port.native.dead_letter, claim, reason, changes)
+
+    async def cancel(self, job_id: str) -> JobCancelled:
+        """Cancel a job: remove it if it waits, ask its holder to stop if it is claimed.
+
+        Durable: when this returns, the job is not delivered again, not even after a restart.
+
+        Cancellation: the commit finishes even if the awaiting task is cancelled.
+
+        Args:
+            job_id: What `enqueue` returned.
+
+        Returns:
+            `REMOVED`, or `REQUESTED` if it is claimed; then `Claim.cancel_token` has fired.
+
+        Raises:
+            JobNotFoundError: It was settled, was removed, or never was.
+            WrongJobStateError: It is a step of a run: cancel the run.
+            InvalidJobIdError: It is not a job id.
             FencedError: Another process owns this store now.
             ClosedError: The queue is closed.
         """
         port = self.port()
-        counts = await port.call(port.native.stats)
-        queues = {name: QueueStats(**queue) for name, queue in counts.pop("queues").items()}
-        return Stats(queues=queues, **counts)
+        became = await port.call(port.native.cancel_job, job_id)
+        return JobCancelled(became)
 
-    async def close(self) -> None:
-        """Commit what waits, and give the store up. Closing twice is fine.
+    async def wake_scheduled(self, job_id: str) -> None:
+        """Make a scheduled job claimable now. One that is pending stays as it is.
 
-        Durable: when this returns, everything that was settled or enqueued is in the store, and
-        the next open need not recover.
+        Durable: when this returns, the job is pending.
 
-        Cancellation: the closing finishes even if the awaiting task is cancelled.
+        Cancellation: the commit finishes even if the awaiting task is cancelled.
+
+        Args:
+            job_id: What `enqueue` returned.
 
         Raises:
-            StoreUnavailableError: The last commit did not succeed.
+            JobNotFoundError: It was settled and not kept, was removed, or never was.
+            WrongJobStateError: It is claimed, done or dead.
             FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
         """
-        if self._is_closed:
-            return
         port = self.port()
-        closing: asyncio.Future[None] = port.loop.create_future()
-        port.native.close(closing, self._engine)
-        try:
-            await closing
-        finally:
-            # If cancelled, the closing goes on; calls under way still get their answers.
-            if not closing.cancelled():
-                self._detach()
+        await port.call(port.native.wake_job, job_id)
 
-    async def __aenter__(self) -> Self:
-        """Use the queue in `async with`."""
-        return self
+    async def requeue_dead_job(self, job_id: str) -> None:
+        """Make a dead job claimable again, with all its attempts.
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the queue."""
-        await self.close()
+        Durable: when this returns, the job is pending.
 
-    def __repr__(self) -> str:
-        """Show path and state."""
-        state = "closed" if self._is_closed else "open"
-        return f"Queue(path={self._path!r}, {state})"
+        Cancellation: the commit finishes even if the awaiting task is cancelled.
 
-    def port(self) -> Port:
-        """Return the running loop's door to the engine. Not for users."""
-        if self._is_closed:
-            message = f"the queue at `{self._path}` is closed: open it again"
-            raise ClosedError(message, path=self._path)
-        loop = asyncio.get_running_loop()
-        port = self._ports.get(loop)
-        return self._add_port(loop) if port is None else port
+        Args:
+            job_id: What `enqueue` returned.
 
-    async def room(self) -> Port:
-        """Wait until waiting work is below its bound. Not for users."""
+        Raises:
+            JobNotFoundError: It was purged, or never was.
+            WrongJobStateError: It is not dead.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
         port = self.port()
-        while not port.native.has_room():
-            await port.call(port.native.await_room)
-        return port
+        await port.call(port.native.requeue_job, job_id)
 
-    def _add_port(self, loop: asyncio.AbstractEventLoop) -> Port:
-        for ended in [other for other in self._ports if other.is_closed()]:
-            self._ports.pop(ended).close(self._path)
-        port = self._ports[loop] = Port()
-        port.native.attach(self._engine)
-        return port
+    async def purge_dead(self, queue: str, *, older_than: Seconds = 0) -> int:
+        """Delete dead jobs of a queue, the oldest first.
 
-    def _detach(self) -> None:
-        self._is_closed = True
-        ports, self._ports = self._ports, {}
-        here = asyncio.get_running_loop()
-        for loop, port in ports.items():
-            if loop is here or loop.is_closed():
-                port.close(self._path)
-            else:
-                loop.call_soon_threadsafe(port.close, self._path)
+        Durable: when this returns, they are gone from the object store.
+
+        Cancellation: some are deleted, some are not.
+
+        Args:
+            queue: Queue name.
+            older_than: Only those that died at least this long ago.
+
+        Returns:
+            How many were deleted.
+
+        Raises:
+            InvalidArgumentError: `older_than` is outside its bounds.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        age = _taquba.duration("older_than", older_than)
+        total = 0
+        while True:
+            port = await self.room()
+            count = await port.call(port.native.purge_dead, queue, age)
+            total += count
+            if count < _taquba.PURGE_COUNT_MAX:
+                return total
+
+    async def _renew(self, claim: Claim, lease: Seconds, *, at_least: bool) -> None:
+        duration = _taquba.duration("lease", lease)
+        port = self.port()
+        await port.call(port.native.renew, claim, duration, at_least=at_least)
 
 
-@final
-class Opening:
-    """A queue that is about to be open: await it, or enter it with `async with`."""
+def _give_back(port: Port, answer: "asyncio.Future[list[Claim]]") -> None:
+    """Hand back the jobs of an answer that came when its caller was just being cancelled."""
+    if answer.done() and not answer.cancelled() and answer.exception() is None:
+        unclaim(port, answer.result())
 
-    def __init__(self, store: StoreLike, path: str, options: OpenOptions) -> None:
-        self._store = store
-        self._path = path
-        self._options = options
-        self._queue: Queue | None = None
 
-    def __await__(self) -> Generator[object, None, Queue]:
-        """Open the queue."""
-        return self._open().__await__()
-
-    async def __aenter__(self) -> Queue:
-        """Open the queue."""
-        self._queue = await self._open()
-        return self._queue
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the queue."""
-        if self._queue is not None:
-            await self._queue.close()
-
-    async def _open(self) -> Queue:
-        store = resolve(self._store)
-        seed = secrets.randbits(_SEED_BITS)
-        port = Port()
-        future: asyncio.Future[_taquba.Engine] = port.loop.create_future()
-        try:
-            port.native.open(future, store, self._path, self._options, seed)
-            engine = await future
-        except BaseException:
-            port.close(self._path)
-            raise
-        port.native.attach(engine)
-        return Queue(engine, port, self._path)
+def unclaim(port: Port, claims: Iterable[Claim]) -> None:
+    """Hand back jobs that nobody has seen: as if they had not been claimed."""
+    for claim in claims:
+        if port.native.unclaim(claim):
+            port.arrange_flush()

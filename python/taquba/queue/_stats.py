@@ -16,23 +16,27 @@ class QueueStats:
         pending_count: Claimable now.
         scheduled_count: Claimable later: scheduled, or waiting for a retry.
         claimed_count: Being delivered.
+        done_count: Acked and still kept.
         dead_count: Dead-lettered and still kept.
         live_run_count: Runs that have not ended.
         enqueued_total: Jobs ever enqueued, steps and notifications among them.
         acked_total: Deliveries ever acked.
         retried_total: Deliveries ever nacked, released or expired.
         dead_total: Jobs ever dead-lettered.
+        cancelled_total: Jobs ever cancelled: removed, or given up by their holder.
     """
 
     pending_count: int
     scheduled_count: int
     claimed_count: int
+    done_count: int
     dead_count: int
     live_run_count: int
     enqueued_total: int
     acked_total: int
     retried_total: int
     dead_total: int
+    cancelled_total: int
 
 
 @final

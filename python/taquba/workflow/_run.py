@@ -8,7 +8,7 @@ from typing import Final, final
 
 from taquba import _taquba
 from taquba._checks import Seconds, check_instance, check_job_fields, check_payload, keep_headers
-from taquba._port import Port
+from taquba._port import Port, Waiting
 from taquba._taquba import RunOutcome
 from taquba.queue import Queue
 
@@ -34,7 +34,7 @@ class RunSpec:
     """A run to submit.
 
     Args:
-        input: The payload of step 0; at most 4 MiB.
+        input: The payload of step 0; at most 64 MiB.
         run_id: 1 to 128 characters of `[A-Za-z0-9_-]`; generated if absent. With an id of your
             own, submitting again is safe: the same input gives the run that is there.
         headers: String metadata that every step and the hook see.
@@ -70,13 +70,13 @@ class RunSpec:
 class RunHandle:
     """A submitted run. Made by `WorkflowRuntime.submit` and `WorkflowRuntime.handle`."""
 
-    __slots__ = ("_answer", "_newly_submitted", "_queue", "_run_id")
+    __slots__ = ("_newly_submitted", "_queue", "_run_id", "_waiting")
 
     def __init__(self, queue: Queue, run_id: str, *, newly_submitted: bool) -> None:
         self._queue = queue
         self._run_id = run_id
         self._newly_submitted = newly_submitted
-        self._answer: asyncio.Future[RunOutcome] | None = None
+        self._waiting: Waiting[RunOutcome] | None = None
 
     @property
     def run_id(self) -> str:
@@ -108,25 +108,35 @@ class RunHandle:
             ClosedError: The queue is closed, or was closed while waiting.
         """
         limit = None if timeout is None else _taquba.duration("timeout", timeout).total_seconds()
-        answer = self._ask(self._queue.port())
-        # Not awaited directly: a timeout would cancel it, and the next call would ask again.
-        done, _ = await asyncio.wait((answer,), timeout=limit)
+        waiting = self._ask(self._queue.port())
+        try:
+            # Not awaited directly: a timeout would cancel it, and the next call would ask again.
+            done, _ = await asyncio.wait((waiting.future,), timeout=limit)
+        except asyncio.CancelledError:
+            # Taken back when nobody holds it any more: another task may wait for it too.
+            self._waiting = None
+            del waiting
+            raise
         if not done:
             message = f"run `{self._run_id}` has not ended after {limit} s: it goes on; wait again"
             raise TimeoutError(message)
-        return answer.result()
+        return waiting.future.result()
 
     def __repr__(self) -> str:
         """Show the run's id."""
         return f"RunHandle(run_id={self._run_id!r}, newly_submitted={self._newly_submitted})"
 
-    def _ask(self, port: Port) -> "asyncio.Future[RunOutcome]":
-        answer = self._answer
-        if answer is None or answer.get_loop() is not port.loop or _has_failed(answer):
-            answer = self._answer = port.call(port.native.await_run, self._run_id)
+    def _ask(self, port: Port) -> Waiting[RunOutcome]:
+        waiting = self._waiting
+        if (
+            waiting is None
+            or waiting.future.get_loop() is not port.loop
+            or _has_failed(waiting.future)
+        ):
+            waiting = self._waiting = port.wait(port.native.await_run, self._run_id)
             # A caller that timed out never looks; asyncio would log the error of a closed queue.
-            answer.add_done_callback(_has_failed)
-        return answer
+            waiting.future.add_done_callback(_has_failed)
+        return waiting
 
 
 def _has_failed(answer: "asyncio.Future[RunOutcome]") -> bool:

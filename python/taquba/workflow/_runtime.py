@@ -5,27 +5,26 @@ Invariants:
     2. Submitting needs no running runtime; the runs wait in the queue.
 
 Not here:
-    What starts a step and settles it is `_dispatcher.py`; every decision is the engine's.
+    What starts a step and settles it is `_dispatcher.py`, what pushes it here is
+    `_delivery/_subscription.py`; every decision is the engine's.
 """
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self, final
 
 from taquba import _taquba
-from taquba._checks import Seconds, check_batch, check_count, check_instance
-from taquba._port import Port
-from taquba.exceptions import ClosedError
+from taquba._checks import Seconds, check_batch, check_count, check_instance, optional_duration
+from taquba._delivery import Subscription, as_coroutine_function, limited, work_until
 from taquba.queue import Queue
-from taquba.workflow._dispatcher import Dispatcher
+from taquba.workflow._dispatcher import StepDispatcher
+from taquba.workflow._errors import StepError
 from taquba.workflow._hooks import NoopTerminalHook, TerminalHook, observes_runs
 from taquba.workflow._run import RunHandle, RunSpec
-from taquba.workflow._runner import Runner, as_coroutine_function, limited
+from taquba.workflow._runner import Runner
 
 __all__ = ["WorkflowRuntime"]
 
@@ -34,9 +33,6 @@ _NO_HOOK: Final = NoopTerminalHook()
 
 # As unlikely to meet as a random UUID.
 _RUN_ID_BYTES: Final = 16
-
-# The task's own timeout comes first; the engine's only catches what blocks the event loop.
-_BLOCKED_LOOP_GRACE: Final = timedelta(seconds=5)
 
 
 @final
@@ -91,10 +87,10 @@ class WorkflowRuntime:
         self._queue_name = queue_name
         self._concurrency = concurrency
         self._observes_runs = observes_runs(hook)
-        self._step_timeout = _optional("step_timeout", step_timeout)
-        self._run_retention = _optional("run_retention", run_retention)
+        self._step_timeout = optional_duration("step_timeout", step_timeout)
+        self._run_retention = optional_duration("run_retention", run_retention)
         self._shutdown_timeout = _taquba.duration("shutdown_timeout", shutdown_timeout)
-        self._work: _Work | None = None
+        self._work: Subscription | None = None
 
     async def submit(self, spec: RunSpec) -> RunHandle:
         """Submit a run.
@@ -112,7 +108,7 @@ class WorkflowRuntime:
 
         Raises:
             InputMismatchError: The id was there with another input.
-            PayloadTooLargeError: The input is over 4 MiB.
+            PayloadTooLargeError: The input is over 64 MiB.
             FencedError: Another process owns this store now.
             ClosedError: The queue is closed.
         """
@@ -135,7 +131,7 @@ class WorkflowRuntime:
         Raises:
             BatchTooLargeError: Too many runs. Split the batch.
             InputMismatchError: An id was there with another input.
-            PayloadTooLargeError: An input is over 4 MiB.
+            PayloadTooLargeError: An input is over 64 MiB.
             FencedError: Another process owns this store now.
             ClosedError: The queue is closed.
         """
@@ -176,36 +172,23 @@ class WorkflowRuntime:
             StoreUnavailableError: A commit did not succeed.
             ClosedError: The queue was closed meanwhile.
         """
-        async with self:
-            lost = self._queue.port().watch()
-            asked = asyncio.ensure_future(
-                asyncio.Event().wait() if shutdown is None else shutdown.wait()
-            )
-            try:
-                await asyncio.wait((asked, lost), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                asked.cancel()
-            if lost.done():
-                lost.result()
-            lost.cancel()
+        with self._queue.port().watching() as lost:
+            async with self:
+                await work_until(shutdown, lost)
 
     async def __aenter__(self) -> Self:
         """Begin to work on steps."""
         if self._work is not None:
             message = "this runtime works already: make a second one to work twice"
             raise RuntimeError(message)
-        port = self._queue.port()
-        timeout = self._step_timeout
-        dispatcher = Dispatcher(port, limited(self._run_step, timeout), self._tell_hook)
-        subscription = await port.call(
-            port.native.subscribe,
-            dispatcher.start,
+        run_step = limited(self._run_step, self._step_timeout, _out_of_time)
+        self._work = await Subscription.begin(
+            StepDispatcher(self._queue.port(), run_step, self._tell_hook),
             self._queue_name,
             self._concurrency,
             observes_runs=self._observes_runs,
-            job_timeout=None if timeout is None else timeout + _BLOCKED_LOOP_GRACE,
+            job_timeout=self._step_timeout,
         )
-        self._work = _Work(port, dispatcher, subscription)
         return self
 
     async def __aexit__(
@@ -225,38 +208,10 @@ class WorkflowRuntime:
         return f"WorkflowRuntime(queue_name={self._queue_name!r}, {state})"
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What a working runtime holds."""
-
-    port: Port
-    dispatcher: Dispatcher
-    subscription: int
-
-    async def end(self, limit: timedelta) -> None:
-        """Take nothing new, finish what is in flight, and wait until all of it is durable.
-
-        Args:
-            limit: How long that may take; nothing is waited for if the store is lost, because
-                nothing could be settled.
-        """
-        patience = timedelta()
-        # Closing the queue ends the subscription as well, and makes all of it durable.
-        with contextlib.suppress(ClosedError):
-            try:
-                await self.port.call(self.port.native.unsubscribe, self.subscription)
-                patience = limit
-            finally:
-                await self.dispatcher.drain(patience)
-            # Answered when everything sent before it is durable.
-            await self.port.call(self.port.native.await_room)
-
-
 def _with_id(spec: RunSpec) -> tuple[str, RunSpec]:
     check_instance("spec", spec, RunSpec)
     return spec.run_id or secrets.token_hex(_RUN_ID_BYTES), spec
 
 
-def _optional(name: str, value: Seconds | None) -> timedelta | None:
-    return None if value is None else _taquba.duration(name, value)
+def _out_of_time(seconds: float) -> StepError:
+    return StepError.transient(f"the step took longer than `step_timeout` ({seconds} s)")

@@ -9,7 +9,11 @@
 //!    followed at once, a backward one is waited out (hybrid logical clock, after Kulkarni et al.,
 //!    "Logical Physical Clocks", 2014).
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// A source of time.
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -17,6 +21,18 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn wall_ms(&self) -> u64;
     /// Milliseconds since some fixed instant of this process; never jumps.
     fn mono_ms(&self) -> u64;
+
+    /// Whether it stands still until it is moved: then no timer of the machine tells when an
+    /// instant has come, only [`Clock::on_change`].
+    fn is_manual(&self) -> bool {
+        false
+    }
+
+    /// Has `wake` notified whenever the clock is moved, for as long as somebody else holds it. A
+    /// clock that runs by itself has nothing to tell.
+    fn on_change(&self, wake: Arc<Notify>) {
+        drop(wake);
+    }
 }
 
 /// The machine's clocks.
@@ -50,6 +66,62 @@ impl Clock for SystemClock {
 
     fn mono_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A clock that stands still until it is moved: tests of what happens in a week take no time.
+#[derive(Debug)]
+pub struct ManualClock {
+    hands: Mutex<Now>,
+    wakes: Mutex<Vec<Weak<Notify>>>,
+}
+
+impl ManualClock {
+    /// Stands at `wall_ms`, with the monotonic part at 0.
+    #[must_use]
+    pub fn new(wall_ms: u64) -> Self {
+        let hands = Mutex::new(Now { wall_ms, mono_ms: 0 });
+        Self { hands, wakes: Mutex::default() }
+    }
+
+    /// Time passes, on both clocks.
+    pub fn advance(&self, duration: Duration) {
+        let passed_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.change(|hands| {
+            hands.wall_ms = hands.wall_ms.saturating_add(passed_ms);
+            hands.mono_ms = hands.mono_ms.saturating_add(passed_ms);
+        });
+    }
+
+    /// Somebody sets the machine's clock, forward or back. No time passes.
+    pub fn set_wall_ms(&self, wall_ms: u64) {
+        self.change(|hands| hands.wall_ms = wall_ms);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Now)) {
+        change(&mut self.hands.lock());
+        self.wakes.lock().retain(|wake| {
+            // A permit is kept for a waiter that is busy now.
+            wake.upgrade().map(|wake| wake.notify_one()).is_some()
+        });
+    }
+}
+
+impl Clock for ManualClock {
+    fn wall_ms(&self) -> u64 {
+        self.hands.lock().wall_ms
+    }
+
+    fn mono_ms(&self) -> u64 {
+        self.hands.lock().mono_ms
+    }
+
+    fn is_manual(&self) -> bool {
+        true
+    }
+
+    fn on_change(&self, wake: Arc<Notify>) {
+        self.wakes.lock().push(Arc::downgrade(&wake));
     }
 }
 

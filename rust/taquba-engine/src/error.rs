@@ -10,8 +10,9 @@
 use std::time::Duration;
 
 use crate::limits::{
-    BATCH_COUNT_MAX, DEDUP_KEY_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_COUNT_MAX, PAYLOAD_BYTES_MAX,
-    QUEUE_NAME_BYTES_MAX, QUEUES_COUNT_MAX, RUN_ID_BYTES_MAX,
+    BATCH_COUNT_MAX, DEDUP_KEY_BYTES_MAX, EFFECTS_COUNT_MAX, HEADERS_BYTES_MAX, HEADERS_COUNT_MAX,
+    KV_KEY_BYTES_MAX, KV_VALUE_BYTES_MAX, PAYLOAD_BYTES_MAX, QUEUE_NAME_BYTES_MAX,
+    QUEUES_COUNT_MAX, RESULT_BYTES_MAX, RUN_ID_BYTES_MAX,
 };
 
 /// What went wrong, which thing it concerns, and what to do about it.
@@ -59,7 +60,7 @@ pub enum Error {
         /// The bound and how to keep it.
         remedy: String,
     },
-    /// The payload is too large for a job's row.
+    /// The payload is too large.
     #[error(
         "the payload has {size_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}: put it in an object \
          of your own and enqueue its name"
@@ -67,6 +68,39 @@ pub enum Error {
     PayloadTooLarge {
         /// The payload's size.
         size_bytes: usize,
+    },
+    /// The result of a run is too large for its row.
+    #[error(
+        "the result has {size_bytes} bytes, the limit is {RESULT_BYTES_MAX}: put it in an object of \
+         your own and succeed with its name"
+    )]
+    ResultTooLarge {
+        /// The result's size.
+        size_bytes: usize,
+    },
+    /// The key is empty or too long.
+    #[error("the key has {size_bytes} bytes: use 1 to {KV_KEY_BYTES_MAX}; hash longer keys")]
+    InvalidKey {
+        /// The key's size.
+        size_bytes: usize,
+    },
+    /// The value is too large for a row.
+    #[error(
+        "the value has {size_bytes} bytes, the limit is {KV_VALUE_BYTES_MAX}: put it in an object of \
+         your own and store its name"
+    )]
+    ValueTooLarge {
+        /// The value's size.
+        size_bytes: usize,
+    },
+    /// One settlement was to do too much.
+    #[error(
+        "{count} effects in one settlement, the limit is {EFFECTS_COUNT_MAX}: enqueue one job that \
+         does the rest"
+    )]
+    TooManyEffects {
+        /// How many were given, jobs counted one by one.
+        count: usize,
     },
     /// Too many headers, or too long ones.
     #[error(
@@ -108,6 +142,25 @@ pub enum Error {
         /// The run.
         run_id: String,
     },
+    /// No such job: it never was, it has been settled, or its retention has passed.
+    #[error(
+        "job {job_id} is not there: it was settled and not kept, was removed, or never was; \
+         `keep_done_jobs` keeps settled jobs for a while"
+    )]
+    JobNotFound {
+        /// The job.
+        job_id: String,
+    },
+    /// The job is not in a state in which this can be done to it.
+    #[error("job {job_id} is {state}: {remedy}")]
+    WrongJobState {
+        /// The job.
+        job_id: String,
+        /// The state's name.
+        state: String,
+        /// In which state it can be done, or what to do instead.
+        remedy: String,
+    },
     /// No such run, or its retention has passed.
     #[error("run `{run_id}` is not known: it was never submitted, or its retention has passed")]
     RunNotFound {
@@ -133,6 +186,31 @@ pub enum Error {
     Fenced {
         /// The store's path.
         path: String,
+    },
+    /// Another process owns the store and shows signs of life; `takeover` was `false`.
+    #[error(
+        "process {pid} on `{host}` owns the store at `{path}` since {since} and is alive: stop it, or \
+         open with `takeover=True` to take the store away from it"
+    )]
+    StoreOwned {
+        /// The store's path.
+        path: String,
+        /// The owner's machine.
+        host: String,
+        /// The owner's process.
+        pid: u32,
+        /// When it opened the store, in UTC.
+        since: String,
+    },
+    /// This handle only reads.
+    #[error(
+        "`{call}` changes the store at `{path}`, and a reader only reads: open it with `Queue.open`"
+    )]
+    ReadOnly {
+        /// The store's path.
+        path: String,
+        /// What was called.
+        call: &'static str,
     },
     /// The store refused the credentials or the right is missing.
     #[error("the store at `{path}` denies access: check credentials and rights; it said: {detail}")]
@@ -234,6 +312,14 @@ impl Error {
             Self::BatchTooLarge { .. } => "batch-too-large",
             Self::InputMismatch { .. } => "input-mismatch",
             Self::RunNotFound { .. } => "run-not-found",
+            Self::ResultTooLarge { .. } => "result-too-large",
+            Self::InvalidKey { .. } => "invalid-key",
+            Self::ValueTooLarge { .. } => "value-too-large",
+            Self::TooManyEffects { .. } => "too-many-effects",
+            Self::JobNotFound { .. } => "job-not-found",
+            Self::WrongJobState { .. } => "wrong-job-state",
+            Self::StoreOwned { .. } => "store-owned",
+            Self::ReadOnly { .. } => "read-only",
             Self::ClaimLost { .. } => "claim-lost",
             Self::Fenced { .. } => "fenced",
             Self::PermissionDenied { .. } => "permission-denied",
@@ -263,12 +349,19 @@ impl Error {
             | Self::BatchTooLarge { .. }
             | Self::InputMismatch { .. }
             | Self::RunNotFound { .. }
+            | Self::ResultTooLarge { .. }
+            | Self::InvalidKey { .. }
+            | Self::ValueTooLarge { .. }
+            | Self::TooManyEffects { .. }
+            | Self::JobNotFound { .. }
+            | Self::WrongJobState { .. }
+            | Self::ReadOnly { .. }
             | Self::InvalidStore { .. }
             | Self::PermissionDenied { .. }
             | Self::StoreNotFound { .. }
             | Self::Corrupted { .. }
             | Self::UnsupportedFormat { .. } => Recovery::FixInput,
-            Self::StoreUnavailable { .. } => Recovery::Retry,
+            Self::StoreUnavailable { .. } | Self::StoreOwned { .. } => Recovery::Retry,
             Self::ClaimLost { .. } => Recovery::Drop,
             Self::Fenced { .. } | Self::Closed { .. } | Self::Internal { .. } => Recovery::Reopen,
         }

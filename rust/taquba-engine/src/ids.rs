@@ -12,7 +12,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::limits::{QUEUE_NAME_BYTES_MAX, RUN_ID_BYTES_MAX};
+use crate::limits::{KV_KEY_BYTES_MAX, QUEUE_NAME_BYTES_MAX, RUN_ID_BYTES_MAX};
 
 /// A queue's name: 1 to 255 characters of `[A-Za-z0-9._-]`, the first one a letter or a digit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +72,29 @@ impl FromStr for RunId {
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// A key of the key-value space: 1 to 1,024 bytes of any text. Ordered by its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KvKey(Arc<str>);
+
+impl KvKey {
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KvKey {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if !(1..=KV_KEY_BYTES_MAX).contains(&text.len()) {
+            return Err(Error::InvalidKey { size_bytes: text.len() });
+        }
+        Ok(Self(Arc::from(text)))
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`record`] | the bytes of rows |
 //! | [`log`] | SlateDB: open, fence, commit, scan, close |
 //! | [`engine`] | commands in, commits out, replies when they are durable |
+//! | [`reader`] | questions answered from the rows alone, for who does not own the store |
 //! | [`command`] | what can be asked and what comes back |
 //! | [`ids`], [`options`], [`limits`], [`error`], [`clock`] | names, settings, bounds, failures, time |
 
@@ -20,8 +21,10 @@ pub mod ids;
 pub mod limits;
 pub mod log;
 pub mod options;
+pub mod reader;
 pub mod record;
 pub mod state;
 
 pub use engine::Engine;
 pub use error::{Error, Result};
+pub use reader::Reader;

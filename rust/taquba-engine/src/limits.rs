@@ -22,8 +22,47 @@ pub const HEADERS_COUNT_MAX: usize = 64;
 /// All header keys and values of one job together.
 pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
 
-/// Largest payload that is stored inside its job's row. Larger ones need an object of their own.
-pub const PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest payload. It is uploaded in one request and held in memory while it is delivered.
+pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Largest payload that may be stored inside its job's row; larger ones become objects.
+pub const PAYLOAD_INLINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Largest result of a run: it is stored inside the run's row.
+pub const RESULT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Longest key of the key-value space.
+pub const KV_KEY_BYTES_MAX: usize = 1024;
+
+/// Largest value of the key-value space: it is stored inside its row.
+pub const KV_VALUE_BYTES_MAX: usize = 256 * 1024;
+
+/// Most effects of one settlement, jobs counted one by one: they are one commit.
+pub const EFFECTS_COUNT_MAX: usize = 1_000;
+
+/// Most jobs or keys of one page.
+pub const LIST_COUNT_MAX: usize = 1_000;
+
+/// Bytes of values after which a page of keys ends early.
+pub const LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Index entries looked at for one page of jobs: bounds how long a page holds up everybody else.
+pub const LIST_EXAMINED_MAX: usize = 10_000;
+
+/// Dead jobs deleted by one command: they are one commit.
+pub const PURGE_COUNT_MAX: usize = 10_000;
+
+/// Deliveries of a job that are kept in its history, the latest ones.
+pub const ATTEMPTS_KEPT_MAX: usize = 20;
+
+/// Longest error text in a job's history; the last one is kept longer, see below.
+pub const ATTEMPT_ERROR_BYTES_MAX: usize = 512;
+
+/// Longest interval between two signs of life of an owner.
+pub const HEARTBEAT_MAX: Duration = Duration::from_secs(3600);
+
+/// Shortest one: each costs a request.
+pub const HEARTBEAT_MIN: Duration = Duration::from_secs(1);
 
 /// Longest error text kept with a job; the rest is cut.
 pub const ERROR_TEXT_BYTES_MAX: usize = 4 * 1024;
@@ -59,11 +98,11 @@ pub const WAITING_COUNT_MAX: usize = 200_000;
 pub const COMMIT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Payload bytes of waiting jobs kept in memory, so that the usual claim reads nothing.
-pub const BODY_CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const BODY_CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Rows read ahead when a claim meets a job whose payload is not in memory.
 pub const READ_AHEAD_ROWS: usize = 512;
 
-const _: () = assert!(PAYLOAD_BYTES_MAX < COMMIT_BYTES_MAX, "one job must fit one commit");
+const _: () = assert!(PAYLOAD_INLINE_BYTES_MAX < COMMIT_BYTES_MAX, "one job must fit one commit");
 const _: () =
     assert!(COMMIT_BYTES_MAX < WAITING_BYTES_MAX, "waiting work fills more than a commit");

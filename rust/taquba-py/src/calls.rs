@@ -31,6 +31,11 @@ impl Call {
         if self.is_done(py)? {
             return Ok(());
         }
+        self.hand_over(py, answer)
+    }
+
+    /// Hands the answer to the caller, who has not given up.
+    pub fn hand_over(&self, py: Python<'_>, answer: PyResult<Bound<'_, PyAny>>) -> PyResult<()> {
         let future = self.future.bind(py);
         match answer {
             Ok(value) => future.call_method1(intern!(py, "set_result"), (value,))?,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict};
 use taquba_engine::command::{Claim as EngineClaim, Work};
 
@@ -18,21 +19,26 @@ pub const HEADER_STEP: &str = "workflow.step";
 
 /// One delivery of a job: ours until it is settled or its lease runs out.
 ///
-/// Settle it with `Queue.ack`, `Queue.nack` or `Queue.dead_letter`.
+/// Settle it with `Queue.ack`, `Queue.nack` or `Queue.dead_letter`; a worker's is settled for it.
 #[pyclass(frozen, module = "taquba.queue")]
 pub struct Claim {
     delivered: Delivered,
+    cancel_token: PyOnceLock<Py<PyAny>>,
 }
 
 impl Claim {
     /// Takes a job that a call asked for.
     pub fn pulled(claim: EngineClaim, line: Arc<Line>) -> Self {
-        Self { delivered: Delivered::new(claim, line, OnDrop::Keep) }
+        Self::new(Delivered::new(claim, line, OnDrop::Keep))
     }
 
     /// Takes a job that came over a subscription.
     pub fn pushed(claim: EngineClaim, line: Arc<Line>) -> Self {
-        Self { delivered: Delivered::new(claim, line, OnDrop::Release) }
+        Self::new(Delivered::new(claim, line, OnDrop::Release))
+    }
+
+    const fn new(delivered: Delivered) -> Self {
+        Self { delivered, cancel_token: PyOnceLock::new() }
     }
 
     /// What settles it.
@@ -105,6 +111,14 @@ impl Claim {
         self.data().lease
     }
 
+    /// Fires when the job is cancelled while it is claimed. Made when first read.
+    #[getter]
+    fn cancel_token(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let cancels = self.delivered.line().cancels();
+        let token = self.cancel_token.get_or_try_init(py, || cancels.read(py, self.data().token));
+        token.map(|token| token.clone_ref(py))
+    }
+
     fn __repr__(&self) -> String {
         let claim = self.data();
         format!(
@@ -114,5 +128,11 @@ impl Claim {
             claim.attempts,
             claim.payload.len()
         )
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.delivered.line().cancels().forget(self.data().token);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. A delivery that nobody awaits the end of is settled at most once.
+//! 1. A delivery is settled as often as asked: which settlement counts is the engine's decision.
 //! 2. A delivery of a subscription that is dropped unsettled (its loop is closed, its task was
 //!    collected) is released, so that someone else gets it at once.
 
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict};
-use taquba_engine::command::{Claim, Command, Verdict};
+use taquba_engine::command::{Claim, Command, Effect, Verdict};
 use taquba_engine::engine::Request;
 use taquba_engine::record::Headers;
 
@@ -69,23 +69,24 @@ impl Delivered {
         Ok(self.headers.get_or_try_init(py, || build().map(Bound::unbind))?.bind(py))
     }
 
-    /// Notes that a settlement is on its way. `false` if one was before.
-    pub fn end(&self) -> bool {
-        !self.is_settled.swap(true, Ordering::AcqRel)
+    /// The command that settles it; from now on a drop leaves it alone.
+    pub fn settle(&self, verdict: Verdict, effects: Vec<Effect>) -> Command {
+        self.is_settled.store(true, Ordering::Release);
+        Command::Settle { token: self.claim.token, verdict, effects }
     }
 
-    /// The command that settles it.
-    pub fn settlement(&self, verdict: Verdict) -> Command {
-        Command::Settle { token: self.claim.token, verdict }
+    /// What it came over.
+    pub fn line(&self) -> &Line {
+        &self.line
     }
 }
 
 impl Drop for Delivered {
     fn drop(&mut self) {
-        if self.on_drop == OnDrop::Keep || !self.end() {
+        if self.on_drop == OnDrop::Keep || self.is_settled.load(Ordering::Acquire) {
             return;
         }
-        let command = self.settlement(Verdict::Release);
+        let command = self.settle(Verdict::Release, Vec::new());
         if self.line.push(Request { ticket: None, command }) == Flush::Arrange {
             self.line.flush();
         }

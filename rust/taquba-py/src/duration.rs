@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDelta};
 use taquba_engine::limits::DURATION_MAX;
@@ -41,7 +42,16 @@ fn refuse(name: &str, value: &Bound<'_, PyAny>) -> PyErr {
     if !value.is_instance_of::<PyDelta>() && seconds(value).is_none() {
         return error::wrong_type(name, value, "give seconds as `float`, or a `timedelta`");
     }
-    let given = value.repr().map_or_else(|_| "unprintable".to_owned(), |text| text.to_string());
+    let given = given(value).unwrap_or_else(|_| "unprintable".to_owned());
     let remedy = format!("give 0 to {} seconds (100 years)", DURATION_MAX.as_secs());
     error::invalid_argument(value.py(), name, &given, &remedy)
+}
+
+/// What was given, in seconds.
+fn given(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    if value.is_instance_of::<PyDelta>() {
+        let seconds = value.call_method0(intern!(value.py(), "total_seconds"))?;
+        return Ok(seconds.repr()?.to_string());
+    }
+    Ok(value.repr()?.to_string())
 }

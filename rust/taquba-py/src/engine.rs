@@ -1,8 +1,8 @@
-//! Engines: opened, shared between event loops, closed, and closed at exit if nobody did.
+//! Open stores: opened, shared between event loops, closed, and closed at exit if nobody did.
 //!
 //! # Invariants
 //!
-//! 1. Every engine that was opened and not closed is in [`OPEN`], so that the end of the process
+//! 1. Every store that was opened and not closed is in [`OPEN`], so that the end of the process
 //!    commits what still waits.
 //! 2. An open that nobody awaits any more is closed again: a store is never owned by accident.
 
@@ -12,15 +12,16 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use taquba_engine::clock::SystemClock;
+use taquba_engine::clock::Clock;
 use taquba_engine::error::Recovery;
 use taquba_engine::log::Target;
 use taquba_engine::options::OpenOptions;
-use taquba_engine::{Engine as TaqubaEngine, Error, Result};
+use taquba_engine::{Engine as TaqubaEngine, Error, Reader, Result};
 use tokio::task::JoinError;
 
 use crate::error;
 use crate::line::Line;
+use crate::peer::Peer;
 use crate::runtime::{has_forked, runtime};
 
 /// How long the end of the process may be held up by queues that were left open.
@@ -29,17 +30,17 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a wait at exit looks for Ctrl-C.
 const SIGNAL_CHECK_EVERY: Duration = Duration::from_millis(50);
 
-/// Engines that are open.
+/// Stores that are open.
 static OPEN: Mutex<Vec<Arc<Opened>>> = Mutex::new(Vec::new());
 
-/// An open engine and the lines that lead to it.
+/// An open store and the lines that lead to it.
 pub struct Opened {
     id: u64,
-    engine: TaqubaEngine,
+    peer: Peer,
     lines: Mutex<Vec<Weak<Line>>>,
 }
 
-/// An open store, shared by the event loops that use it.
+/// An open store, owned or only read, shared by the event loops that use it.
 #[pyclass(frozen, module = "taquba._taquba")]
 pub struct Engine(pub Arc<Opened>);
 
@@ -67,30 +68,48 @@ impl Drop for Unclaimed {
 }
 
 impl Opened {
-    /// Opens a store and notes it.
-    pub async fn open(target: Target, path: String, options: OpenOptions) -> Result<Arc<Self>> {
+    /// Opens a store as its owner and notes it.
+    pub async fn open(
+        target: Target,
+        path: String,
+        options: OpenOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>> {
+        let opening = async move { TaqubaEngine::open(target, &path, options, clock).await };
+        Self::note(async move { opening.await.map(Peer::Engine) }).await
+    }
+
+    /// Opens a store for reading and notes it.
+    pub async fn read(target: Target, path: String, store_timeout: Duration) -> Result<Arc<Self>> {
+        let opening = async move { Reader::open(target, &path, store_timeout).await };
+        Self::note(async move { opening.await.map(Peer::Reader) }).await
+    }
+
+    async fn note(
+        opening: impl Future<Output = Result<Peer>> + Send + 'static,
+    ) -> Result<Arc<Self>> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-        let opening = async move {
-            TaqubaEngine::open(target, &path, options, Arc::new(SystemClock::new())).await
-        };
-        let engine = runtime().spawn(opening).await.unwrap_or_else(|dead| Err(internal(dead)))?;
+        let peer = runtime().spawn(opening).await.unwrap_or_else(|dead| Err(internal(dead)))?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let opened = Arc::new(Self { id, engine, lines: Mutex::default() });
+        let opened = Arc::new(Self { id, peer, lines: Mutex::default() });
         OPEN.lock().push(Arc::clone(&opened));
         Ok(opened)
     }
 
-    /// The engine, for a line that leads to it from now on.
-    pub fn join(&self, line: &Arc<Line>) -> TaqubaEngine {
-        self.lines.lock().push(Arc::downgrade(line));
-        self.engine.clone()
+    /// What it is, for a line that leads to it from now on.
+    pub fn join(&self, line: &Arc<Line>) -> Peer {
+        let mut lines = self.lines.lock();
+        lines.retain(|line| line.strong_count() > 0);
+        lines.push(Arc::downgrade(line));
+        drop(lines);
+        self.peer.clone()
     }
 
     /// Sends what is on its way, commits it and closes the store.
     pub async fn close(&self) -> Result<()> {
         self.lines.lock().iter().filter_map(Weak::upgrade).for_each(|line| line.flush());
-        let engine = self.engine.clone();
-        let closing = runtime().spawn(async move { engine.close().await });
+        let peer = self.peer.clone();
+        let closing = runtime().spawn(async move { peer.close().await });
         let result = closing.await.unwrap_or_else(|dead| Err(internal(dead)));
         OPEN.lock().retain(|open| open.id != self.id);
         result

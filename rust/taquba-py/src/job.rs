@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyDict};
 use taquba_engine::command::{DedupScope, NewJob, Start};
-use taquba_engine::record::Headers;
+use taquba_engine::record::{Headers, Payload};
 
 use crate::{error, payload};
 
@@ -34,7 +34,7 @@ impl JobArguments<'_> {
     pub fn to_engine(&self, py: Python<'_>) -> PyResult<NewJob> {
         let options = &self.options;
         Ok(NewJob {
-            payload: payload::to_engine(&self.payload),
+            payload: Payload::Inline(payload::to_engine(&self.payload)),
             headers: headers(py, &options.headers)?,
             priority: options.priority,
             start: start(options.run_at, options.delay),

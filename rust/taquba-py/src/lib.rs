@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`port`] | one event loop's door: calls out, replies and deliveries in |
 //! | [`mailbox`], [`wake`] | what the engine has for a loop, and how the loop learns of it |
-//! | [`line`], [`calls`] | what a loop has for the engine, and who waits for an answer |
+//! | [`line`], [`peer`], [`calls`] | what a loop has for the engine, and who waits for an answer |
 //! | [`step`], [`claim`], [`notification`], [`delivered`] | deliveries, as Python sees them |
-//! | [`outcome`], [`run`], [`job`], [`name`], [`options`], [`reply`] | values, converted |
+//! | [`cancel`] | requests to stop, and the tokens that hear of them |
+//! | [`outcome`], [`run`], [`job`], [`effect`], [`name`], [`options`] | values from Python |
+//! | [`reply`], [`inspect`] | values for Python |
 //! | [`store`], [`engine`], [`opening`], [`runtime`] | opening, closing, threads, fork, exit |
-//! | [`error`], [`duration`], [`payload`] | errors, times and bytes, converted |
+//! | [`error`], [`clock`], [`duration`], [`payload`] | errors, times and bytes, converted |
 //!
 //! # Invariants
 //!
@@ -22,11 +24,15 @@
 #![forbid(unsafe_code)]
 
 mod calls;
+mod cancel;
 mod claim;
+mod clock;
 mod delivered;
 mod duration;
+mod effect;
 mod engine;
 mod error;
+mod inspect;
 mod job;
 mod line;
 mod mailbox;
@@ -36,6 +42,7 @@ mod opening;
 mod options;
 mod outcome;
 mod payload;
+mod peer;
 mod port;
 mod reply;
 mod run;
@@ -60,13 +67,15 @@ mod _taquba {
     #[pymodule_export]
     use crate::claim::Claim;
     #[pymodule_export]
+    use crate::clock::{MockClock, SystemClock};
+    #[pymodule_export]
     use crate::duration::duration;
     #[pymodule_export]
     use crate::engine::{Engine, close_all};
     #[pymodule_export]
     use crate::job::check_headers;
     #[pymodule_export]
-    use crate::name::{check_queue_name, check_run_id};
+    use crate::name::{check_key, check_queue_name, check_run_id};
     #[pymodule_export]
     use crate::notification::Notification;
     #[pymodule_export]
@@ -89,13 +98,19 @@ mod _taquba {
         module.add("CLAIM_COUNT_MAX", limits::CLAIM_COUNT_MAX)?;
         module.add("CONCURRENCY_MAX", limits::CONCURRENCY_MAX)?;
         module.add("DEDUP_KEY_BYTES_MAX", limits::DEDUP_KEY_BYTES_MAX)?;
+        module.add("DURATION_MAX", limits::DURATION_MAX)?;
         module.add("HEADER_RUN_ID", crate::claim::HEADER_RUN_ID)?;
         module.add("HEADER_STEP", crate::claim::HEADER_STEP)?;
+        module.add("HEARTBEAT_MAX", limits::HEARTBEAT_MAX)?;
+        module.add("HEARTBEAT_MIN", limits::HEARTBEAT_MIN)?;
+        module.add("LIST_COUNT_MAX", limits::LIST_COUNT_MAX)?;
         module.add("MAX_ATTEMPTS_MAX", limits::MAX_ATTEMPTS_MAX)?;
         module.add("PAYLOAD_BYTES_MAX", limits::PAYLOAD_BYTES_MAX)?;
+        module.add("PAYLOAD_INLINE_BYTES_MAX", limits::PAYLOAD_INLINE_BYTES_MAX)?;
         module.add("PRIORITY_HIGH", options::PRIORITY_HIGH)?;
         module.add("PRIORITY_NORMAL", options::PRIORITY_NORMAL)?;
         module.add("PRIORITY_LOW", options::PRIORITY_LOW)?;
+        module.add("PURGE_COUNT_MAX", limits::PURGE_COUNT_MAX)?;
         module.add("RESERVED_HEADER_PREFIX", taquba_engine::record::RESERVED_HEADER_PREFIX)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         crate::store::add_classes(module)?;

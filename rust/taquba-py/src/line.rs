@@ -12,8 +12,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use taquba_engine::Engine;
 use taquba_engine::engine::{OutletId, Request};
+
+use crate::cancel::Cancels;
+use crate::peer::Peer;
 
 /// Whether the caller of [`Line::push`] has to see to a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +31,24 @@ pub enum Flush {
 pub struct Line {
     requests: Mutex<Vec<Request>>,
     is_flush_arranged: AtomicBool,
-    engine: OnceLock<(Engine, OutletId)>,
+    peer: OnceLock<(Peer, OutletId)>,
+    cancels: Cancels,
 }
 
 impl Line {
     /// Connects the line, once.
-    pub fn connect(&self, engine: Engine, outlet: OutletId) {
-        assert!(self.engine.set((engine, outlet)).is_ok(), "a line is connected once");
+    pub fn connect(&self, peer: Peer, outlet: OutletId) {
+        assert!(self.peer.set((peer, outlet)).is_ok(), "a line is connected once");
     }
 
-    /// The engine at the other end.
-    pub fn engine(&self) -> Option<&Engine> {
-        self.engine.get().map(|(engine, _)| engine)
+    /// What is at the other end.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.get().map(|(peer, _)| peer)
+    }
+
+    /// Requests to stop for what was delivered over it.
+    pub const fn cancels(&self) -> &Cancels {
+        &self.cancels
     }
 
     /// Says that a turn has begun that ends with a flush.
@@ -60,18 +68,18 @@ impl Line {
     /// Sends all there is.
     pub fn flush(&self) {
         self.is_flush_arranged.store(false, Ordering::Release);
-        let Some((engine, outlet)) = self.engine.get() else { return };
+        let Some((peer, outlet)) = self.peer.get() else { return };
         let requests = std::mem::take(&mut *self.requests.lock());
         if !requests.is_empty() {
-            engine.send(*outlet, requests);
+            peer.send(*outlet, requests);
         }
     }
 
     /// Ends the line.
     pub fn end(&self) {
         self.flush();
-        if let Some((engine, outlet)) = self.engine.get() {
-            engine.detach(*outlet);
+        if let Some((peer, outlet)) = self.peer.get() {
+            peer.detach(*outlet);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Names of queues and runs, from Python.
+//! Names of queues, runs, jobs and keys, from Python.
 
 use std::str::FromStr;
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use taquba_engine::Error;
-use taquba_engine::ids::{QueueName, RunId};
+use taquba_engine::ids::{JobId, KvKey, QueueName, RunId};
 
 use crate::error;
 
@@ -15,6 +15,12 @@ pub struct QueueArgument(pub QueueName);
 
 /// An argument that names a run.
 pub struct RunArgument(pub RunId);
+
+/// An argument that names a job.
+pub struct JobArgument(pub JobId);
+
+/// An argument that names a key.
+pub struct KeyArgument(pub KvKey);
 
 impl FromPyObject<'_, '_> for QueueArgument {
     type Error = PyErr;
@@ -32,6 +38,22 @@ impl FromPyObject<'_, '_> for RunArgument {
     }
 }
 
+impl FromPyObject<'_, '_> for JobArgument {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        read("job_id", &value).map(Self)
+    }
+}
+
+impl FromPyObject<'_, '_> for KeyArgument {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        read("key", &value).map(Self)
+    }
+}
+
 /// Refuse a queue name that the engine would refuse.
 #[pyfunction]
 pub fn check_queue_name(_name: QueueArgument) {}
@@ -39,6 +61,10 @@ pub fn check_queue_name(_name: QueueArgument) {}
 /// Refuse a run id that the engine would refuse.
 #[pyfunction]
 pub fn check_run_id(_run_id: RunArgument) {}
+
+/// Refuse a key that the engine would refuse.
+#[pyfunction]
+pub fn check_key(_key: KeyArgument) {}
 
 fn read<T: FromStr<Err = Error>>(name: &str, value: &Bound<'_, PyAny>) -> PyResult<T> {
     let text = value.cast::<PyString>();

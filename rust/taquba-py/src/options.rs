@@ -1,13 +1,19 @@
 //! Settings, from Python's dataclasses; they were checked when they were made.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
+use taquba_engine::clock::Clock;
 use taquba_engine::options::{Jitter, OpenOptions, QueueConfig};
 
+use crate::clock::ClockArgument;
 use crate::name::QueueArgument;
+
+/// Who opens a store: machine, process, and what decides how retries spread.
+pub type Opener = (String, u32, u64);
 
 /// A `taquba.OpenOptions`, read by its attributes.
 #[derive(FromPyObject)]
@@ -16,6 +22,10 @@ pub struct OpenArguments {
     queue_configs: BTreeMap<QueueArgument, QueueArguments>,
     default_queue_config: QueueArguments,
     store_timeout: Duration,
+    payload_offload_threshold: usize,
+    heartbeat_interval: Duration,
+    takeover: bool,
+    clock: ClockArgument,
 }
 
 /// A `taquba.QueueConfig`, read by its attributes.
@@ -28,6 +38,7 @@ struct QueueArguments {
     retry_backoff_max: Duration,
     #[pyo3(attribute("_retry_jitter"))]
     retry_jitter: PyBackedStr,
+    keep_done_jobs: Option<Duration>,
     dead_retention: Option<Duration>,
 }
 
@@ -37,8 +48,13 @@ impl OpenArguments {
         self.fsync
     }
 
-    /// The engine's form. `seed` decides how retries spread.
-    pub fn to_engine(&self, seed: u64) -> OpenOptions {
+    /// Where the time comes from.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.to_engine()
+    }
+
+    /// The engine's form.
+    pub fn to_engine(&self, (host, pid, seed): Opener) -> OpenOptions {
         let queue_configs = self.queue_configs.iter();
         let queue_configs =
             queue_configs.map(|(name, config)| (name.0.clone(), config.to_engine()));
@@ -46,6 +62,11 @@ impl OpenArguments {
             queue_configs: queue_configs.collect(),
             default_queue_config: self.default_queue_config.to_engine(),
             store_timeout: self.store_timeout,
+            payload_offload_threshold: self.payload_offload_threshold,
+            heartbeat_interval: self.heartbeat_interval,
+            takeover: self.takeover,
+            host,
+            pid,
             seed,
         }
     }
@@ -63,6 +84,7 @@ impl QueueArguments {
                 "none" => Jitter::None,
                 _ => Jitter::Full,
             },
+            keep_done_jobs: self.keep_done_jobs,
             dead_retention: self.dead_retention,
         }
     }

@@ -13,6 +13,7 @@ use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyType};
 use taquba_engine::command::{StepOutcome as EngineOutcome, Verdict};
+use taquba_engine::record::Payload;
 
 use crate::duration::duration;
 use crate::{error, payload};
@@ -184,14 +185,16 @@ pub fn verdict(outcome: &Bound<'_, PyAny>) -> Verdict {
 
 fn read(outcome: &Bound<'_, PyAny>) -> Option<EngineOutcome> {
     if let Ok(outcome) = outcome.cast_exact::<Continue>() {
-        return Some(EngineOutcome::Continue { payload: outcome.get().payload.clone() });
+        let payload = Payload::Inline(outcome.get().payload.clone());
+        return Some(EngineOutcome::Continue { payload });
     }
     if let Ok(outcome) = outcome.cast_exact::<Succeed>() {
         return Some(EngineOutcome::Succeed { result: outcome.get().result.clone() });
     }
     if let Ok(outcome) = outcome.cast_exact::<ContinueAfter>() {
         let ContinueAfter { payload, delay } = outcome.get();
-        return Some(EngineOutcome::ContinueAfter { payload: payload.clone(), delay: *delay });
+        let (payload, delay) = (Payload::Inline(payload.clone()), *delay);
+        return Some(EngineOutcome::ContinueAfter { payload, delay });
     }
     if let Ok(outcome) = outcome.cast_exact::<Fail>() {
         return Some(EngineOutcome::Fail { reason: outcome.get().reason.clone() });

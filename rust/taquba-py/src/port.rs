@@ -11,48 +11,51 @@
 //!
 //! # Invariants
 //!
-//! 1. A turn hands out at most [`TURN_COUNT_MAX`] deliveries; the rest waits for the next one, so
-//!    that other callbacks of the loop get their turn.
-//! 2. A method that returns `True` has left something that its caller must see flushed.
+//! 1. A turn hands out a bounded number of deliveries; the rest waits for the next one, so that
+//!    other callbacks of the loop get their turn.
+//! 2. A method that returns `True` has left something that its caller must see flushed; one that
+//!    may be answered late also returns its ticket, for [`Port::withdraw`].
 //! 3. What fails for one arrival is reported and the others go on.
+//!
+//! Here is what Python calls; what a turn does is in `port/turn.rs`.
 
 #![expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it has converted")]
+
+mod turn;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use taquba_engine::Error;
 use taquba_engine::command::{
-    Claim as EngineClaim, Command, Delivery, Reply, SubscriptionId, Ticket, Verdict, Work,
+    Claim as EngineClaim, Command, Expected, SubscriptionId, Ticket, Verdict,
 };
-use taquba_engine::engine::Request;
-use taquba_engine::{Error, Result};
+use taquba_engine::log::Access;
 
 use crate::calls::{Call, Calls};
 use crate::claim::Claim;
 use crate::delivered::Delivered;
+use crate::effect::EffectArguments;
 use crate::engine::{Engine, Opened, Unclaimed};
+use crate::inspect::{JobCursor, KeyCursor, RangeArguments, StateArgument};
 use crate::job::JobArguments;
-use crate::line::{Flush, Line};
+use crate::line::Line;
 use crate::mailbox::{Arrival, Mailbox};
-use crate::name::{QueueArgument, RunArgument};
+use crate::name::{JobArgument, KeyArgument, QueueArgument, RunArgument};
 use crate::notification::Notification;
 use crate::opening::Opening;
-use crate::options::OpenArguments;
+use crate::options::{OpenArguments, Opener};
+use crate::peer::Peer;
 use crate::run::{RunArguments, RunTerms};
-use crate::runtime::{enter, runtime};
+use crate::runtime::{enter, has_forked, runtime};
 use crate::step::Step;
-use crate::{error, outcome, reply, store};
+use crate::{effect, error, outcome, payload, store};
 
-/// Deliveries of one turn. Their first parts run inside the turn: 128 no-op steps take about
-/// 0.3 ms, which other callbacks of the loop can bear.
-const TURN_COUNT_MAX: usize = 128;
-
-/// What one subscription gets in one turn: what starts them, and the deliveries.
-type Batch = (Py<PyAny>, Vec<Py<PyAny>>);
+use turn::Batch;
 
 /// Something that can be settled.
 #[derive(FromPyObject)]
@@ -134,7 +137,7 @@ impl Port {
         })
     }
 
-    /// Open a store. Resolves to an `Engine`.
+    /// Open a store as its owner. Resolves to an `Engine`.
     fn open(
         &self,
         py: Python<'_>,
@@ -142,17 +145,38 @@ impl Port {
         store: &Bound<'_, PyAny>,
         path: String,
         options: OpenArguments,
-        seed: u64,
+        opener: Opener,
     ) -> PyResult<()> {
         enter(py, || {
-            let target = store::target(store, options.fsync())?;
-            let options = options.to_engine(seed);
+            let target = store::target(store, Access::Own { fsync: options.fsync() })?;
+            let (clock, options) = (options.clock(), options.to_engine(opener));
             let mut opening = Opening::line_up(format!("{}/{path}", store.str()?));
             let ticket = self.calls.add(Call { future, start: None });
             let mailbox = Arc::clone(&self.mailbox);
             runtime().spawn(async move {
                 opening.wait().await;
-                let result = Opened::open(target, path, options).await;
+                let result = Opened::open(target, path, options, clock).await;
+                mailbox.put([Arrival::Opened(ticket, result.map(Unclaimed::new))]);
+            });
+            Ok(())
+        })
+    }
+
+    /// Open a store for reading. Resolves to an `Engine`.
+    fn open_reader(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        store: &Bound<'_, PyAny>,
+        path: String,
+        store_timeout: Duration,
+    ) -> PyResult<()> {
+        enter(py, || {
+            let target = store::target(store, Access::Read)?;
+            let ticket = self.calls.add(Call { future, start: None });
+            let mailbox = Arc::clone(&self.mailbox);
+            runtime().spawn(async move {
+                let result = Opened::read(target, path, store_timeout).await;
                 mailbox.put([Arrival::Opened(ticket, result.map(Unclaimed::new))]);
             });
             Ok(())
@@ -196,15 +220,12 @@ impl Port {
 
     /// Resolve a future with the error that ends the engine, whenever that comes.
     fn watch(&self, py: Python<'_>, future: Py<PyAny>) -> PyResult<()> {
-        enter(py, || {
-            self.watchers.lock().push(Call { future, start: None });
-            Ok(())
-        })
+        enter(py, || self.add_watcher(py, Call { future, start: None }))
     }
 
     /// Whether waiting work is below its bound.
     fn has_room(&self, py: Python<'_>) -> PyResult<bool> {
-        enter(py, || Ok(self.line.engine().is_none_or(taquba_engine::Engine::has_room)))
+        enter(py, || Ok(self.line.peer().is_none_or(Peer::has_room)))
     }
 
     /// Resolves to `None` once waiting work is below its bound.
@@ -236,9 +257,146 @@ impl Port {
         lease: Option<Duration>,
     ) -> PyResult<bool> {
         enter(py, || {
-            let queue = queue.0;
-            Ok(self.call(future, Command::Claim { queue, count_max, lease }))
+            let (queue, wait) = (queue.0, None);
+            Ok(self.call(future, Command::Claim { queue, count_max, lease, wait }))
         })
+    }
+
+    /// Take a job, and wait for one. Resolves to claims: one, or none when the time is over.
+    fn claim_with_wait(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        queue: QueueArgument,
+        lease: Option<Duration>,
+        wait: Duration,
+    ) -> PyResult<(Ticket, bool)> {
+        enter(py, || {
+            let (queue, wait, count_max) = (queue.0, Some(wait), 1);
+            Ok(self.waiting_call(future, Command::Claim { queue, count_max, lease, wait }))
+        })
+    }
+
+    /// Take back a call that waits, and send that at once. Any thread; its future stays as it is.
+    fn withdraw(&self, ticket: Ticket) {
+        // A forked child has dropped what its parent waits for; nobody else could have it.
+        if has_forked() || self.calls.remove(ticket).is_none() {
+            return;
+        }
+        if self.push(None, Command::Withdraw { ticket }) {
+            self.line.flush();
+        }
+    }
+
+    /// Prolong the lease of a claim. Resolves to `None`.
+    #[pyo3(signature = (future, claim, lease, *, at_least))]
+    fn renew(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        claim: &Claim,
+        lease: Duration,
+        at_least: bool,
+    ) -> PyResult<bool> {
+        enter(py, || {
+            let token = claim.delivered().claim().token;
+            Ok(self.call(future, Command::Renew { token, lease, at_least }))
+        })
+    }
+
+    /// Remove a job, or ask its holder to stop. Resolves to the value of a `JobCancelled`.
+    fn cancel_job(&self, py: Python<'_>, future: Py<PyAny>, job: JobArgument) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::CancelJob { job_id: job.0 })))
+    }
+
+    /// Make a scheduled job claimable. Resolves to `None`.
+    fn wake_job(&self, py: Python<'_>, future: Py<PyAny>, job: JobArgument) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::WakeJob { job_id: job.0 })))
+    }
+
+    /// Make a dead job claimable. Resolves to `None`.
+    fn requeue_job(&self, py: Python<'_>, future: Py<PyAny>, job: JobArgument) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::RequeueJob { job_id: job.0 })))
+    }
+
+    /// Delete dead jobs, a bounded number. Resolves to how many.
+    fn purge_dead(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        queue: QueueArgument,
+        older_than: Duration,
+    ) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::PurgeDead { queue: queue.0, older_than })))
+    }
+
+    /// Read a job. Resolves to the fields of `JobInfo`.
+    fn get_job(&self, py: Python<'_>, future: Py<PyAny>, job: JobArgument) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::GetJob { job_id: job.0 })))
+    }
+
+    /// Read jobs. Resolves to the fields of each, and the cursor of the next page.
+    fn list_jobs(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        queue: QueueArgument,
+        state: Option<StateArgument>,
+        cursor: Option<JobCursor>,
+        limit: usize,
+    ) -> PyResult<bool> {
+        enter(py, || {
+            let (queue, state) = (queue.0, state.map(|state| state.0));
+            let (after, count_max) = (cursor.map(|cursor| cursor.0), limit);
+            Ok(self.call(future, Command::ListJobs { queue, state, after, count_max }))
+        })
+    }
+
+    /// Read a key. Resolves to its value or `None`.
+    fn kv_get(&self, py: Python<'_>, future: Py<PyAny>, key: KeyArgument) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::KvGet { key: key.0 })))
+    }
+
+    /// Set a key, or remove it if there is no value. Resolves to `True`.
+    fn kv_write(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        key: KeyArgument,
+        value: Option<Bound<'_, PyBytes>>,
+    ) -> PyResult<bool> {
+        enter(py, || Ok(self.write(future, key, Expected::Anything, value)))
+    }
+
+    /// The same if the key holds what is expected. Resolves to whether it did.
+    fn kv_compare_write(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        key: KeyArgument,
+        expected: Option<Bound<'_, PyBytes>>,
+        value: Option<Bound<'_, PyBytes>>,
+    ) -> PyResult<bool> {
+        enter(py, || {
+            let expected = Expected::Value(expected.as_ref().map(payload::to_engine));
+            Ok(self.write(future, key, expected, value))
+        })
+    }
+
+    /// Read keys in order. Resolves to pairs, and the cursor of the next page.
+    fn kv_scan(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        keys: RangeArguments,
+        cursor: Option<KeyCursor>,
+    ) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::KvScan(keys.into_engine(cursor)))))
+    }
+
+    /// Read who owns the store. Resolves to the fields of `Owner` or `None`.
+    fn owner(&self, py: Python<'_>, future: Py<PyAny>) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::Owner)))
     }
 
     /// Add runs, all or none. Resolves to `(run_id, newly_submitted)` pairs.
@@ -261,8 +419,13 @@ impl Port {
     }
 
     /// Wait for the end of a run. Resolves to a `RunOutcome`.
-    fn await_run(&self, py: Python<'_>, future: Py<PyAny>, run_id: RunArgument) -> PyResult<bool> {
-        enter(py, || Ok(self.call(future, Command::AwaitRun { run_id: run_id.0 })))
+    fn await_run(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        run_id: RunArgument,
+    ) -> PyResult<(Ticket, bool)> {
+        enter(py, || Ok(self.waiting_call(future, Command::AwaitRun { run_id: run_id.0 })))
     }
 
     /// Have jobs delivered to `start`. Resolves to the subscription's number.
@@ -296,6 +459,12 @@ impl Port {
         enter(py, || Ok(self.call(future, Command::Unsubscribe { subscription })))
     }
 
+    /// Forget a subscription that has ended and has no delivery left.
+    fn forget(&self, subscription: SubscriptionId) {
+        let start = self.starts.lock().remove(&subscription);
+        drop(start);
+    }
+
     /// Count jobs. Resolves to the fields of `Stats`.
     fn stats(&self, py: Python<'_>, future: Py<PyAny>) -> PyResult<bool> {
         enter(py, || Ok(self.call(future, Command::Stats)))
@@ -303,166 +472,89 @@ impl Port {
 
     /// Settle a step with what its runner returned, whatever that is.
     fn complete(&self, py: Python<'_>, step: &Step, outcome: &Bound<'_, PyAny>) -> PyResult<bool> {
-        enter(py, || Ok(self.settle_once(step.delivered(), outcome::verdict(outcome))))
+        enter(py, || {
+            let command = step.delivered().settle(outcome::verdict(outcome), Vec::new());
+            Ok(self.push(None, command))
+        })
     }
 
     /// Settle as done. With a future: resolves to `None` when it is durable.
+    #[pyo3(signature = (future, work, effects=None))]
     fn ack(
         &self,
         py: Python<'_>,
         future: Option<Py<PyAny>>,
         work: Settleable<'_>,
+        effects: Option<Vec<EffectArguments<'_>>>,
     ) -> PyResult<bool> {
-        self.settle(py, &work, Verdict::Ack, future)
+        self.settle(py, future, &work, Verdict::Ack, effects)
     }
 
     /// Settle as failed for now. With a future: resolves to `None` when it is durable.
+    #[pyo3(signature = (future, work, error, effects=None))]
     fn nack(
         &self,
         py: Python<'_>,
         future: Option<Py<PyAny>>,
         work: Settleable<'_>,
         error: String,
+        effects: Option<Vec<EffectArguments<'_>>>,
     ) -> PyResult<bool> {
-        self.settle(py, &work, Verdict::Nack { error }, future)
+        self.settle(py, future, &work, Verdict::Nack { error }, effects)
     }
 
     /// Settle as failed for good. With a future: resolves to `None` when it is durable.
+    #[pyo3(signature = (future, work, reason, effects=None))]
     fn dead_letter(
         &self,
         py: Python<'_>,
         future: Option<Py<PyAny>>,
         work: Settleable<'_>,
         reason: String,
+        effects: Option<Vec<EffectArguments<'_>>>,
     ) -> PyResult<bool> {
-        self.settle(py, &work, Verdict::DeadLetter { reason }, future)
+        self.settle(py, future, &work, Verdict::DeadLetter { reason }, effects)
     }
 
     /// Hand back unfinished: delivered again at once.
     fn release(&self, py: Python<'_>, work: Settleable<'_>) -> PyResult<bool> {
-        self.settle(py, &work, Verdict::Release, None)
+        self.settle(py, None, &work, Verdict::Release, None)
+    }
+
+    /// Hand back unseen: as if it had not been claimed.
+    fn unclaim(&self, py: Python<'_>, work: Settleable<'_>) -> PyResult<bool> {
+        self.settle(py, None, &work, Verdict::Unseen, None)
     }
 }
 
 impl Port {
-    fn call(&self, future: Py<PyAny>, command: Command) -> bool {
-        let ticket = self.calls.add(Call { future, start: None });
-        self.push(Some(ticket), command)
-    }
-
-    fn push(&self, ticket: Option<Ticket>, command: Command) -> bool {
-        is_due(self.line.push(Request { ticket, command }))
-    }
-
     fn settle(
         &self,
         py: Python<'_>,
+        future: Option<Py<PyAny>>,
         work: &Settleable<'_>,
         verdict: Verdict,
-        future: Option<Py<PyAny>>,
+        effects: Option<Vec<EffectArguments<'_>>>,
     ) -> PyResult<bool> {
         enter(py, || {
-            let Some(future) = future else {
-                return Ok(self.settle_once(work.delivered(), verdict));
-            };
-            work.delivered().end();
-            Ok(self.call(future, work.delivered().settlement(verdict)))
+            let effects = effect::all(py, &effects.unwrap_or_default())?;
+            let command = work.delivered().settle(verdict, effects);
+            Ok(match future {
+                Some(future) => self.call(future, command),
+                None => self.push(None, command),
+            })
         })
     }
 
-    fn settle_once(&self, delivered: &Delivered, verdict: Verdict) -> bool {
-        delivered.end() && self.push(None, delivered.settlement(verdict))
-    }
-
-    fn accept(&self, py: Python<'_>, arrival: Arrival) -> PyResult<()> {
-        match arrival {
-            Arrival::Delivery(Delivery::Reply { ticket, result }) => {
-                self.answer(py, ticket, result)
-            }
-            Arrival::Delivery(Delivery::Claims { subscription, claims }) => {
-                let claims = claims.into_iter().map(|claim| (subscription, claim));
-                self.backlog.lock().extend(claims);
-                Ok(())
-            }
-            Arrival::Delivery(Delivery::Broken(failed)) => self.tell_watchers(py, &failed),
-            Arrival::Opened(ticket, result) => self.answer_open(py, ticket, result),
-            Arrival::Closed(ticket, result) => {
-                self.answer(py, ticket, result.map(|()| Reply::Done))
-            }
-        }
-    }
-
-    fn answer(&self, py: Python<'_>, ticket: Ticket, result: Result<Reply>) -> PyResult<()> {
-        let Some(mut call) = self.calls.remove(ticket) else { return Ok(()) };
-        if let (Ok(Reply::Subscribed(subscription)), Some(start)) = (&result, call.start.take()) {
-            self.starts.lock().insert(*subscription, start);
-        }
-        let answer = result.map_err(|failed| error::to_py(py, &failed));
-        call.resolve(py, answer.and_then(|reply| reply::to_py(py, reply, &self.line)))
-    }
-
-    fn end(&self) {
-        self.line.end();
-        self.mailbox.close();
-    }
-
-    fn tell_watchers(&self, py: Python<'_>, failed: &Error) -> PyResult<()> {
-        let watchers = std::mem::take(&mut *self.watchers.lock());
-        watchers.iter().try_for_each(|call| call.resolve(py, Err(error::to_py(py, failed))))
-    }
-
-    fn answer_open(
+    fn write(
         &self,
-        py: Python<'_>,
-        ticket: Ticket,
-        result: Result<Unclaimed>,
-    ) -> PyResult<()> {
-        let Some(call) = self.calls.remove(ticket) else { return Ok(()) };
-        match result {
-            Ok(_) if call.is_done(py)? => Ok(()),
-            Ok(opened) => call.resolve(py, Engine(opened.claim()).into_bound_py_any(py)),
-            Err(failed) => call.resolve(py, Err(error::to_py(py, &failed))),
-        }
-    }
-
-    /// Takes one turn's deliveries out of the backlog, those of one subscription together.
-    fn deal(&self, py: Python<'_>) -> PyResult<Vec<Batch>> {
-        let claims: Vec<_> = {
-            let mut backlog = self.backlog.lock();
-            let count = backlog.len().min(TURN_COUNT_MAX);
-            backlog.drain(..count).collect()
-        };
-        let mut batches: Vec<Batch> = Vec::new();
-        let mut last = None;
-        for (subscription, claim) in claims {
-            if last != Some(subscription) {
-                batches.push((self.start_of(py, subscription)?, Vec::new()));
-                last = Some(subscription);
-            }
-            let (_, works) = batches.last_mut().expect("a batch was begun above");
-            works.push(self.work(py, claim)?);
-        }
-        Ok(batches)
-    }
-
-    fn start_of(&self, py: Python<'_>, subscription: SubscriptionId) -> PyResult<Py<PyAny>> {
-        let starts = self.starts.lock();
-        let start = starts.get(&subscription).map(|start| start.clone_ref(py));
-        start.ok_or_else(|| {
-            let detail = format!("subscription {subscription} got jobs before its answer");
-            error::to_py(py, &Error::Internal { detail })
-        })
-    }
-
-    fn work(&self, py: Python<'_>, mut claim: EngineClaim) -> PyResult<Py<PyAny>> {
-        let line = Arc::clone(&self.line);
-        match std::mem::replace(&mut claim.work, Work::Job) {
-            Work::Job => Claim::pushed(claim, line).into_py_any(py),
-            Work::Step { run_id, step_number } => {
-                Step::new(claim, run_id, step_number, line).into_py_any(py)
-            }
-            Work::Notification(outcome) => Notification::new(claim, outcome, line).into_py_any(py),
-        }
+        future: Py<PyAny>,
+        key: KeyArgument,
+        expected: Expected,
+        value: Option<Bound<'_, PyBytes>>,
+    ) -> bool {
+        let value = value.as_ref().map(payload::to_engine);
+        self.call(future, Command::KvWrite { key: key.0, expected, value })
     }
 }
 
@@ -470,8 +562,4 @@ impl Drop for Port {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-const fn is_due(flush: Flush) -> bool {
-    matches!(flush, Flush::Arrange)
 }

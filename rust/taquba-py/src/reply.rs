@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
-use taquba_engine::command::{QueueStats, Reply, Stats};
+use pyo3::types::{PyBytes, PyList};
+use taquba_engine::command::{JobCancelled, Reply};
 
 use crate::claim::Claim;
+use crate::inspect;
 use crate::line::Line;
 use crate::run::RunOutcome;
 
@@ -29,36 +30,25 @@ pub fn to_py<'py>(py: Python<'py>, reply: Reply, line: &Arc<Line>) -> PyResult<B
         }
         Reply::Outcome(outcome) => RunOutcome::from(outcome).into_bound_py_any(py),
         Reply::Subscribed(subscription) => subscription.into_bound_py_any(py),
-        Reply::Stats(stats) => stats_dict(py, &stats)?.into_bound_py_any(py),
+        Reply::JobCancelled(became) => cancelled_name(became).into_bound_py_any(py),
+        Reply::Purged(count) => count.into_bound_py_any(py),
+        Reply::Written(was_written) => was_written.into_bound_py_any(py),
+        Reply::Value(value) => value.map(|value| PyBytes::new(py, &value)).into_bound_py_any(py),
+        Reply::Stats(stats) => inspect::stats(py, &stats)?.into_bound_py_any(py),
+        Reply::Job(job) => inspect::job(py, &job)?.into_bound_py_any(py),
+        Reply::Jobs(page) => inspect::jobs(py, &page)?.into_bound_py_any(py),
+        Reply::Entries(page) => inspect::entries(py, &page).into_bound_py_any(py),
+        Reply::Owner(owner) => {
+            let owner = owner.map(|owner| inspect::owner(py, &owner)).transpose()?;
+            owner.into_bound_py_any(py)
+        }
     }
 }
 
-/// The fields of `taquba.Stats`; `queues` holds those of `taquba.QueueStats` by name.
-fn stats_dict<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {
-    let queues = PyDict::new(py);
-    for queue in &stats.queues {
-        queues.set_item(queue.queue.as_str(), queue_dict(py, queue)?)?;
+/// The value of Python's enum `JobCancelled`.
+const fn cancelled_name(became: JobCancelled) -> &'static str {
+    match became {
+        JobCancelled::Removed => "removed",
+        JobCancelled::Requested => "requested",
     }
-    let dict = PyDict::new(py);
-    dict.set_item("queues", queues)?;
-    dict.set_item("quarantined_count", stats.quarantined_count)?;
-    dict.set_item("commit_count", stats.commit_count)?;
-    dict.set_item("row_count", stats.row_count)?;
-    dict.set_item("put_count", stats.put_count)?;
-    dict.set_item("put_bytes", stats.put_bytes)?;
-    Ok(dict)
-}
-
-fn queue_dict<'py>(py: Python<'py>, queue: &QueueStats) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("pending_count", queue.pending_count)?;
-    dict.set_item("scheduled_count", queue.scheduled_count)?;
-    dict.set_item("claimed_count", queue.claimed_count)?;
-    dict.set_item("dead_count", queue.dead_count)?;
-    dict.set_item("live_run_count", queue.live_run_count)?;
-    dict.set_item("enqueued_total", queue.enqueued_total)?;
-    dict.set_item("acked_total", queue.acked_total)?;
-    dict.set_item("retried_total", queue.retried_total)?;
-    dict.set_item("dead_total", queue.dead_total)?;
-    Ok(dict)
 }

@@ -10,6 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict};
 use taquba_engine::command::{NewRun, RunOutcome as EngineOutcome, TerminalStatus};
 use taquba_engine::ids::RunId;
+use taquba_engine::record::Payload;
 
 use crate::delivered::headers_dict;
 use crate::name::RunArgument;
@@ -39,7 +40,7 @@ impl RunArguments<'_> {
     pub fn to_engine(&self, py: Python<'_>, run_id: RunId, terms: RunTerms) -> PyResult<NewRun> {
         Ok(NewRun {
             run_id,
-            input: payload::to_engine(&self.input),
+            input: Payload::Inline(payload::to_engine(&self.input)),
             headers: job::headers(py, &self.headers)?,
             priority: self.priority,
             start: job::start(self.run_at, None),

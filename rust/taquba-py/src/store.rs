@@ -7,21 +7,21 @@ use pyo3::types::PyString;
 use pyo3_object_store::{
     PyAzureStore, PyGCSStore, PyLocalStore, PyMemoryStore, PyObjectStore, PyS3Store, from_url,
 };
-use taquba_engine::log::Target;
+use taquba_engine::log::{Access, Target};
 
 use crate::error;
 
 /// The store behind a URL or bare path (`str`), a directory (`PathLike`) or a store object of ours.
 ///
 /// Python has already turned stores of other libraries and local ones into these.
-pub fn target(store: &Bound<'_, PyAny>, fsync: bool) -> PyResult<Target> {
+pub fn target(store: &Bound<'_, PyAny>, access: Access) -> PyResult<Target> {
     let py = store.py();
     if let Ok(url) = store.cast::<PyString>() {
-        return Target::from_url(url.to_str()?, fsync)
+        return Target::from_url(url.to_str()?, access)
             .map_err(|refused| error::to_py(py, &refused));
     }
     if let Ok(dir) = store.extract::<PathBuf>() {
-        return Target::local(&dir, fsync).map_err(|refused| error::to_py(py, &refused));
+        return Target::local(&dir, access).map_err(|refused| error::to_py(py, &refused));
     }
     let location = match store.cast::<PyMemoryStore>() {
         Ok(_) => "memory://".to_owned(),

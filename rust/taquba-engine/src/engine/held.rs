@@ -5,14 +5,13 @@ use std::collections::VecDeque;
 use super::inbox::Cost;
 use crate::command::Reply;
 use crate::error::{Error, Result};
-use crate::ids::RunId;
-use crate::state::Origin;
+use crate::state::{Origin, Query};
 
 /// Something that leaves when its batch is durable.
 pub(super) enum Held {
     Reply(Origin, Result<Reply>),
-    /// Read the end of this run and reply with it.
-    RunRead(Origin, RunId),
+    /// Ask the log and reply with what it says.
+    Query(Origin, Query),
     /// Requests that do not wait any more.
     Cost(Cost),
 }
@@ -39,7 +38,7 @@ impl HeldQueue {
     /// Turns everything into failures.
     pub fn fail(&mut self, error: &Error) -> Vec<(Origin, Result<Reply>)> {
         let failed = |(_, held)| match held {
-            Held::Reply(origin, _) | Held::RunRead(origin, _) => Some((origin, Err(error.clone()))),
+            Held::Reply(origin, _) | Held::Query(origin, _) => Some((origin, Err(error.clone()))),
             Held::Cost(_) => None,
         };
         self.queue.drain(..).filter_map(failed).collect()

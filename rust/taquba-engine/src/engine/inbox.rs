@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::Request;
-use crate::command::{Command, Delivery, Outlet, StepOutcome, Verdict};
+use crate::command::{Command, Delivery, Effect, NewJob, Outlet, StepOutcome, Verdict};
 use crate::error::{Error, Result};
 use crate::limits::{WAITING_BYTES_MAX, WAITING_COUNT_MAX};
 use crate::state::OutletId;
@@ -33,7 +34,8 @@ pub(super) struct Inbox {
     /// What messages call the store.
     pub path: String,
     waiting: Mutex<Waiting>,
-    wake: Notify,
+    /// Notified when something has arrived, or the clock was moved.
+    pub wake: Arc<Notify>,
     waiting_count: AtomicUsize,
     waiting_bytes: AtomicUsize,
 }
@@ -48,7 +50,7 @@ impl Inbox {
                 next_outlet: 1,
                 ended: None,
             }),
-            wake: Notify::new(),
+            wake: Arc::new(Notify::new()),
             waiting_count: AtomicUsize::new(0),
             waiting_bytes: AtomicUsize::new(0),
         }
@@ -150,21 +152,48 @@ impl Cost {
         let size_bytes = requests.iter().map(|request| size_bytes(&request.command)).sum();
         Self { count: requests.len(), size_bytes }
     }
+
+    /// What is left without `part`, which is accounted for elsewhere.
+    pub fn take_off(&mut self, part: Self) {
+        self.count -= part.count;
+        self.size_bytes -= part.size_bytes;
+    }
 }
 
 fn size_bytes(command: &Command) -> usize {
     const FIXED_BYTES: usize = 128;
     match command {
-        Command::Enqueue { jobs, .. } => {
-            jobs.iter().map(|job| FIXED_BYTES + job.payload.len()).sum()
+        Command::Enqueue { jobs, .. } => jobs.iter().map(job_bytes).sum(),
+        Command::Submit { runs, .. } => {
+            runs.iter().map(|run| FIXED_BYTES + run.input.resident_bytes()).sum()
         }
-        Command::Submit { runs, .. } => runs.iter().map(|run| FIXED_BYTES + run.input.len()).sum(),
-        Command::Settle { verdict: Verdict::Step(outcome), .. } => match outcome {
-            StepOutcome::Continue { payload }
-            | StepOutcome::ContinueAfter { payload, .. }
-            | StepOutcome::Succeed { result: payload } => FIXED_BYTES + payload.len(),
-            StepOutcome::Fail { .. } | StepOutcome::Cancel { .. } => FIXED_BYTES,
-        },
+        Command::Settle { verdict, effects, .. } => {
+            let effects: usize = effects.iter().map(effect_bytes).sum();
+            FIXED_BYTES + verdict_bytes(verdict) + effects
+        }
+        Command::KvWrite { value, .. } => FIXED_BYTES + value.as_ref().map_or(0, Bytes::len),
         _ => FIXED_BYTES,
+    }
+}
+
+fn job_bytes(job: &NewJob) -> usize {
+    const FIXED_BYTES: usize = 128;
+    FIXED_BYTES + job.payload.resident_bytes()
+}
+
+fn verdict_bytes(verdict: &Verdict) -> usize {
+    match verdict {
+        Verdict::Step(
+            StepOutcome::Continue { payload } | StepOutcome::ContinueAfter { payload, .. },
+        ) => payload.resident_bytes(),
+        Verdict::Step(StepOutcome::Succeed { result }) => result.len(),
+        _ => 0,
+    }
+}
+
+fn effect_bytes(effect: &Effect) -> usize {
+    match effect {
+        Effect::Enqueue { jobs, .. } => jobs.iter().map(job_bytes).sum(),
+        Effect::Kv { value, .. } => value.as_ref().map_or(0, Bytes::len),
     }
 }

@@ -19,12 +19,18 @@
 //! | `turn.rs` | the loop |
 //! | `held.rs` | replies that wait for a commit |
 //! | `gather.rs` | when to commit |
+//! | `upload.rs` | large payloads on their way in |
+//! | `errand.rs`, `read.rs` | what is read, uploaded and deleted beside the loop |
 
+mod errand;
 mod gather;
 mod held;
 mod inbox;
+pub(crate) mod read;
 mod turn;
+mod upload;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
@@ -33,9 +39,9 @@ use tokio::sync::oneshot;
 use crate::clock::{Clock, HybridClock};
 use crate::command::{Command, Outlet, Ticket};
 use crate::error::{Error, Result};
-use crate::log::{Log, SlateLog, Target};
+use crate::log::{Log, ScanRange, SlateLog, Target};
 use crate::options::OpenOptions;
-use crate::record::{FORMAT, Meta, Sequence, Undecodable, keys};
+use crate::record::{FORMAT, Meta, Sequence, keys};
 use crate::state::{Recovery, State};
 
 use inbox::{Inbox, Message};
@@ -74,7 +80,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         options.validate()?;
-        let log = SlateLog::open(&target, path, options.store_timeout).await?;
+        let log = SlateLog::open(&target, path, &options).await?;
         let name = log.path().to_owned();
         Self::recover(Arc::new(log), name, options, clock).await
     }
@@ -88,14 +94,23 @@ impl Engine {
         let meta = read_meta(log.as_ref(), &path).await?;
         let sequence = read_sequence(log.as_ref(), &path).await?;
         let mut hybrid = HybridClock::new(clock.as_ref(), sequence.wall_floor_ms);
-        let mut recovery = Recovery::default();
-        log.scan(&mut |key, value| recovery.add(key, value)).await?;
         let (was_clean, epoch) = meta.map_or((true, 1), |meta| (meta.clean, meta.epoch + 1));
         let now = hybrid.read(clock.as_ref());
-        let mut state = recovery.finish(Arc::new(options), was_clean, epoch, &sequence, now);
+        let threshold = options.payload_offload_threshold;
+        let mut recovery = Recovery::new(Arc::new(options), was_clean, epoch, &sequence, now);
+        for tag in Recovery::TAGS {
+            let mut visit = |key, value| {
+                recovery.add(key, value);
+                ControlFlow::Continue(())
+            };
+            log.scan(ScanRange::of_tag(tag), &mut visit).await?;
+        }
+        let mut state = recovery.finish(epoch);
         commit_all(log.as_ref(), &mut state, &mut hybrid, clock.as_ref()).await?;
+        log.start_heartbeat(epoch).await;
         let inbox = Arc::new(Inbox::new(path));
-        let turner = Turner::new(Arc::clone(&inbox), state, log, hybrid, clock, epoch);
+        clock.on_change(Arc::clone(&inbox.wake));
+        let turner = Turner::new(Arc::clone(&inbox), state, log, hybrid, clock, epoch, threshold);
         spawn(turner);
         Ok(Self { inbox })
     }
@@ -157,8 +172,9 @@ async fn commit_all(
 
 async fn read_meta(log: &dyn Log, path: &str) -> Result<Option<Meta>> {
     let Some(value) = log.get(keys::META.into()).await? else { return Ok(None) };
-    let meta = Meta::decode(&value).map_err(|error| damaged(path, "store record", &error))?;
-    if meta.format > FORMAT {
+    let meta =
+        Meta::decode(&value).map_err(|error| read::damaged(path, "the store record", &error))?;
+    if meta.format != FORMAT {
         let (path, found) = (path.to_owned(), meta.format);
         return Err(Error::UnsupportedFormat { path, found, supported: FORMAT });
     }
@@ -167,11 +183,7 @@ async fn read_meta(log: &dyn Log, path: &str) -> Result<Option<Meta>> {
 
 async fn read_sequence(log: &dyn Log, path: &str) -> Result<Sequence> {
     let Some(value) = log.get(keys::SEQUENCE.into()).await? else { return Ok(Sequence::default()) };
-    Sequence::decode(&value).map_err(|error| damaged(path, "sequence record", &error))
-}
-
-fn damaged(path: &str, what: &str, error: &Undecodable) -> Error {
-    Error::Corrupted { path: path.to_owned(), detail: format!("the {what}: {}", error.0) }
+    Sequence::decode(&value).map_err(|error| read::damaged(path, "the sequence record", &error))
 }
 
 /// Runs the loop to its end; a panic in it ends the engine as a failure does.

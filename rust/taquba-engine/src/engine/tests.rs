@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use super::*;
 use crate::clock::SystemClock;
 use crate::command::{Claim, Delivery, NewJob, NewRun, Reply, Start, StepOutcome, Verdict, Work};
-use crate::ids::QueueName;
+use crate::ids::{ClaimToken, QueueName};
+use crate::log::Access;
 use crate::record::Headers;
 
 /// A consumer that a test can wait on.
@@ -19,6 +20,7 @@ use crate::record::Headers;
 struct Desk {
     replies: Mutex<BTreeMap<Ticket, oneshot::Sender<Result<Reply>>>>,
     claims: Mutex<Vec<Claim>>,
+    cancelled: Mutex<Vec<ClaimToken>>,
     broken: Mutex<Option<Error>>,
     arrived: tokio::sync::Notify,
 }
@@ -32,6 +34,7 @@ impl Outlet for Desk {
                     let _ = waiting.send(result);
                 }
                 Delivery::Claims { claims, .. } => self.claims.lock().extend(claims),
+                Delivery::CancelRequested { token } => self.cancelled.lock().push(token),
                 Delivery::Broken(error) => *self.broken.lock() = Some(error),
             }
         }
@@ -57,7 +60,7 @@ impl Client {
     }
 
     async fn open_dir(dir: &Path) -> Self {
-        let target = Target::local(dir, false).expect("a directory");
+        let target = Target::local(dir, Access::Own { fsync: false }).expect("a directory");
         Self::open(target).await.expect("a good store")
     }
 
@@ -87,7 +90,8 @@ impl Client {
     }
 
     async fn claim(&self, count_max: usize) -> Vec<Claim> {
-        let reply = self.call(Command::Claim { queue: queue(), count_max, lease: None }).await;
+        let reply =
+            self.call(Command::Claim { queue: queue(), count_max, lease: None, wait: None }).await;
         let Ok(Reply::Claimed(claims)) = reply else { panic!("{reply:?}") };
         claims
     }
@@ -220,7 +224,11 @@ async fn a_subscription_carries_a_run_from_step_to_step() {
             2 => StepOutcome::Succeed { result: "done".into() },
             _ => StepOutcome::Continue { payload: "more".into() },
         };
-        let command = Command::Settle { token: claim.token, verdict: Verdict::Step(outcome) };
+        let command = Command::Settle {
+            token: claim.token,
+            verdict: Verdict::Step(outcome),
+            effects: Vec::new(),
+        };
         client.engine.send(client.outlet, vec![Request { ticket: None, command }]);
     }
 
@@ -274,7 +282,7 @@ async fn a_file_in_the_place_of_the_directory_is_told_at_once() {
     let file = dir.path().join("file");
     std::fs::write(&file, "x").expect("a writable directory");
 
-    let error = Target::local(&file, true).expect_err("it is a file");
+    let error = Target::local(&file, Access::Own { fsync: true }).expect_err("it is a file");
 
     assert!(matches!(error, Error::InvalidStore { .. }), "{error:?}");
 }

@@ -12,17 +12,18 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Request;
+use super::errand::{self, Errand, Uploaded};
 use super::gather::{Departure, Gather};
 use super::held::{Held, HeldQueue};
 use super::inbox::{Cost, Inbox, Message};
+use super::upload::{Deferred, Uploads, upload};
+use super::{Request, read};
 use crate::clock::{Clock, HybridClock, Now};
-use crate::command::{Delivery, Reply};
+use crate::command::{Command, Delivery, Reply};
 use crate::error::{Error, Result};
-use crate::ids::RunId;
 use crate::limits::COMMIT_BYTES_MAX;
 use crate::log::Log;
-use crate::record::{RunRow, keys};
+use crate::record::{PayloadName, Undecodable, keys};
 use crate::state::{Effects, Origin, OutletId, Release, State};
 
 /// Longest sleep without looking at the clock: a wall clock that jumps is noticed by then.
@@ -48,22 +49,17 @@ pub(super) struct Turner {
     in_flight: Option<InFlight>,
     held: HeldQueue,
     gather: Gather,
-    reads: FuturesUnordered<Work<Read>>,
+    errands: FuturesUnordered<Work<Errand>>,
+    uploads: Uploads,
     outgoing: BTreeMap<OutletId, Vec<Delivery>>,
     closing: Option<oneshot::Sender<Result<()>>>,
-}
-
-/// What was read for somebody.
-enum Read {
-    Bodies(Vec<u64>, Result<Vec<(Bytes, Bytes)>>),
-    Run(Origin, Result<Reply>),
 }
 
 /// What woke the loop.
 enum Woken {
     Arrived,
     Committed(Result<()>),
-    Read(Read),
+    Back(Errand),
     Timer,
 }
 
@@ -75,8 +71,9 @@ impl Turner {
         hybrid: HybridClock,
         clock: Arc<dyn Clock>,
         epoch: u32,
+        offload_threshold: usize,
     ) -> Self {
-        Self {
+        let turner = Self {
             inbox,
             state,
             log,
@@ -87,9 +84,22 @@ impl Turner {
             in_flight: None,
             held: HeldQueue::default(),
             gather: Gather::default(),
-            reads: FuturesUnordered::new(),
+            errands: FuturesUnordered::new(),
+            uploads: Uploads::new(epoch, offload_threshold),
             outgoing: BTreeMap::new(),
             closing: None,
+        };
+        turner.sweep_objects();
+        turner
+    }
+
+    /// Deletes what a crash has left behind. What a damaged row named is not known, so as long as
+    /// there is one nothing is deleted.
+    fn sweep_objects(&self) {
+        if !self.state.has_quarantine() {
+            let named = self.state.named_objects().collect();
+            let sweep = errand::sweep(Arc::clone(&self.log), self.epoch, named);
+            self.errands.push(Box::pin(sweep));
         }
     }
 
@@ -99,28 +109,36 @@ impl Turner {
         loop {
             let now = self.now();
             self.backlog.extend(self.inbox.take());
-            self.apply_backlog(now, &mut fx);
             self.state.tick(now, &mut fx);
+            self.apply_backlog(now, &mut fx);
             if self.closing.is_none() {
                 self.state.dispatch(now, &mut fx);
             }
             self.carry_out(&mut fx);
             let departs_at = self.commit_if_due(now);
             self.deliver();
-            if self.closing.is_some() && self.in_flight.is_none() && !self.state.has_rows() {
+            if self.is_ready_to_close() {
                 return self.close().await;
             }
             match self.wait(now, departs_at).await {
                 Woken::Arrived | Woken::Timer => {}
                 Woken::Committed(Ok(())) => self.on_durable(&mut fx),
                 Woken::Committed(Err(error)) => return self.end(&error),
-                Woken::Read(read) => {
-                    if let Err(error) = self.on_read(read, &mut fx) {
+                Woken::Back(errand) => {
+                    if let Err(error) = self.on_back(errand, &mut fx) {
                         return self.end(&error);
                     }
                 }
             }
         }
+    }
+
+    /// Whether nothing is under way any more that somebody was promised.
+    fn is_ready_to_close(&self) -> bool {
+        self.closing.is_some()
+            && self.in_flight.is_none()
+            && self.uploads.is_empty()
+            && !self.state.has_rows()
     }
 
     fn now(&mut self) -> Now {
@@ -134,21 +152,100 @@ impl Turner {
             let Some(message) = self.backlog.pop_front() else { break };
             match message {
                 Message::Requests(outlet, requests) => self.apply(outlet, requests, now, fx),
-                Message::Detach(outlet) => self.state.detach(outlet, now, fx),
+                Message::Detach(outlet) => self.defer(Deferred::Detach(outlet), now, fx),
+                Message::Close(done) if !self.uploads.is_empty() => {
+                    // What was sent before the close is carried out before it.
+                    self.backlog.push_front(Message::Close(done));
+                    break;
+                }
                 Message::Close(done) => self.start_closing(done, now, fx),
             }
         }
     }
 
     fn apply(&mut self, outlet: OutletId, requests: Vec<Request>, now: Now, fx: &mut Effects) {
-        let cost = Cost::of(&requests);
-        for Request { ticket, command } in requests {
+        let mut cost = Cost::of(&requests);
+        for request in requests {
             self.gather.arrive();
-            self.state.apply(Origin { outlet, ticket }, command, now, fx);
-            // Each reply waits for the batch its own command went into.
-            self.carry_out_replies(fx);
+            if let Some(begun) = self.begin_upload(outlet, request, now, fx) {
+                cost.take_off(begun);
+            }
         }
         self.hold_or_release(Held::Cost(cost));
+    }
+
+    /// Does something once the uploads that are under way have ended.
+    fn defer(&mut self, deferred: Deferred, now: Now, fx: &mut Effects) {
+        if let Some(deferred) = self.uploads.defer(deferred) {
+            self.carry_out_deferred(deferred, now, fx);
+        }
+    }
+
+    fn carry_out_deferred(&mut self, deferred: Deferred, now: Now, fx: &mut Effects) {
+        match deferred {
+            Deferred::Room(origin) => {
+                self.state.apply(origin, Command::AwaitRoom, now, fx);
+                self.carry_out_replies(fx);
+            }
+            Deferred::Detach(outlet) => self.state.detach(outlet, now, fx),
+        }
+    }
+
+    fn apply_one(&mut self, outlet: OutletId, request: Request, now: Now, fx: &mut Effects) {
+        let Request { ticket, command } = request;
+        let origin = Origin { outlet, ticket };
+        if matches!(command, Command::AwaitRoom) {
+            return self.defer(Deferred::Room(origin), now, fx);
+        }
+        self.state.apply(origin, command, now, fx);
+        // Each reply waits for the batch its own command went into.
+        self.carry_out_replies(fx);
+    }
+
+    /// Applies a request, or, if it brings large payloads, has them uploaded first; then says what
+    /// it weighs until that is done.
+    fn begin_upload(
+        &mut self,
+        outlet: OutletId,
+        mut request: Request,
+        now: Now,
+        fx: &mut Effects,
+    ) -> Option<Cost> {
+        let origin = Origin { outlet, ticket: request.ticket };
+        let payloads = self.uploads.begin(origin, &mut request.command);
+        if payloads.is_empty() {
+            self.apply_one(outlet, request, now, fx);
+            return None;
+        }
+        let cost = Cost::of(std::slice::from_ref(&request));
+        let names: Vec<PayloadName> = payloads.iter().map(|(name, _)| *name).collect();
+        let log = Arc::clone(&self.log);
+        self.errands.push(Box::pin(async move {
+            let result = upload(log, payloads).await;
+            Errand::Uploaded(Box::new(Uploaded { outlet, request, cost, names, result }))
+        }));
+        Some(cost)
+    }
+
+    /// Applies a request whose payloads are objects now.
+    fn end_upload(&mut self, uploaded: Uploaded, fx: &mut Effects) {
+        let Uploaded { outlet, mut request, cost, names, result } = uploaded;
+        let origin = Origin { outlet, ticket: request.ticket };
+        let now = self.now();
+        let (objects, failed) = result.map_or_else(|e| (Vec::new(), Some(e)), |o| (o, None));
+        self.uploads.end(names[0], &mut request.command, objects);
+        match failed {
+            Some(error) => fx.replies.push((origin, Err(error), Release::Now)),
+            None => self.state.apply(origin, request.command, now, fx),
+        }
+        if fx.replies.last().is_some_and(|(_, result, _)| result.is_err()) {
+            fx.unnamed.extend(names);
+        }
+        self.carry_out_replies(fx);
+        self.hold_or_release(Held::Cost(cost));
+        while let Some(deferred) = self.uploads.pop_free() {
+            self.carry_out_deferred(deferred, now, fx);
+        }
     }
 
     /// Turns effects into replies, deliveries and reads.
@@ -164,10 +261,25 @@ impl Turner {
                 _ => deliveries.push(Delivery::Claims { subscription, claims: vec![claim] }),
             }
         }
+        for (outlet, token) in fx.cancels.drain(..) {
+            self.outgoing.entry(outlet).or_default().push(Delivery::CancelRequested { token });
+        }
         if !fx.loads.is_empty() {
             let mut rows = std::mem::take(&mut fx.loads);
             rows.extend(self.state.read_ahead(&rows));
-            self.read_bodies(rows);
+            let log = Arc::clone(&self.log);
+            self.errands.push(Box::pin(errand::bodies(log, rows)));
+        }
+        for (row, object) in fx.object_reads.drain(..) {
+            self.errands.push(Box::pin(errand::object(Arc::clone(&self.log), row, object)));
+        }
+        for (key, number) in fx.value_reads.drain(..) {
+            let (log, path) = (Arc::clone(&self.log), self.inbox.path.clone());
+            self.errands.push(Box::pin(errand::value(log, path, key, number)));
+        }
+        if !fx.unnamed.is_empty() {
+            let names = std::mem::take(&mut fx.unnamed);
+            self.errands.push(Box::pin(errand::delete(Arc::clone(&self.log), names)));
         }
     }
 
@@ -178,8 +290,8 @@ impl Turner {
                 Release::Durable => self.hold_or_release(Held::Reply(origin, result)),
             }
         }
-        for (origin, run_id) in fx.run_reads.drain(..) {
-            self.hold_or_release(Held::RunRead(origin, run_id));
+        for (origin, query) in fx.queries.drain(..) {
+            self.hold_or_release(Held::Query(origin, query));
         }
     }
 
@@ -200,7 +312,10 @@ impl Turner {
                 self.gather.expect(1);
                 self.reply(origin, result);
             }
-            Held::RunRead(origin, run_id) => self.read_run(origin, run_id),
+            Held::Query(origin, query) => {
+                let (log, path) = (Arc::clone(&self.log), self.inbox.path.clone());
+                self.errands.push(Box::pin(errand::answer(log, path, origin, query)));
+            }
             Held::Cost(cost) => self.inbox.settle_cost(cost),
         }
     }
@@ -252,14 +367,19 @@ impl Turner {
     }
 
     async fn wait(&mut self, now: Now, departs_at: Option<Instant>) -> Woken {
-        let timer = self.state.next_timer_ms(now).map(Duration::from_millis);
-        let timer = timer.map(|timer| Instant::now() + timer.min(SLEEP_MAX));
+        // A clock that is moved by hand tells when it has been; only what is due already is not told.
+        let is_timed = |ms: &u64| *ms == 0 || !self.clock.is_manual();
+        let timer = self.state.next_timer_ms(now).filter(is_timed);
+        let timer = timer.map(|ms| Instant::now() + Duration::from_millis(ms).min(SLEEP_MAX));
         let wakes_at = [timer, departs_at].into_iter().flatten().min();
-        let is_backlogged = !self.backlog.is_empty();
+        // Once it closes, or a close waits for uploads, what comes is not applied any more: to wake for
+        // it would be to spin.
+        let is_held_up = matches!(self.backlog.front(), Some(Message::Close(_)) | None);
+        let is_backlogged = self.closing.is_none() && !is_held_up;
         tokio::select! {
             biased;
             done = committed(&mut self.in_flight) => Woken::Committed(done),
-            Some(read) = self.reads.next() => Woken::Read(read),
+            Some(errand) = self.errands.next() => Woken::Back(errand),
             () = self.inbox.wait() => Woken::Arrived,
             () = sleep_until(wakes_at) => Woken::Timer,
             () = std::future::ready(()), if is_backlogged && self.state.row_bytes() < COMMIT_BYTES_MAX => {
@@ -268,30 +388,20 @@ impl Turner {
         }
     }
 
-    fn read_bodies(&mut self, rows: Vec<u64>) {
-        let log = Arc::clone(&self.log);
-        self.reads.push(Box::pin(async move {
-            let read = log.get_many(rows.iter().copied().map(keys::job).collect()).await;
-            Read::Bodies(rows, read)
-        }));
-    }
-
-    fn read_run(&mut self, origin: Origin, run_id: RunId) {
-        let log = Arc::clone(&self.log);
-        let path = self.inbox.path.clone();
-        self.reads.push(Box::pin(async move {
-            let read = log.get(keys::run(&run_id)).await;
-            Read::Run(origin, read.and_then(|value| outcome_of(&path, &run_id, value.as_ref())))
-        }));
-    }
-
-    fn on_read(&mut self, read: Read, fx: &mut Effects) -> Result<()> {
-        match read {
-            Read::Run(origin, result) => self.reply(origin, result),
-            Read::Bodies(rows, read) => {
+    fn on_back(&mut self, errand: Errand, fx: &mut Effects) -> Result<()> {
+        match errand {
+            Errand::Answer(origin, result) => self.reply(origin, result),
+            Errand::Bodies(rows, read) => {
                 let now = self.now();
-                self.on_bodies(&rows, read, now, fx)?;
+                self.on_bodies(&rows, read?, now, fx)?;
             }
+            Errand::Object(row, object, read) => {
+                let now = self.now();
+                self.state.object_read(row, &object, read, now, fx);
+            }
+            Errand::Value(key, number, read) => self.state.value_read(&key, number, read, fx),
+            Errand::Uploaded(uploaded) => self.end_upload(*uploaded, fx),
+            Errand::Deleted => {}
         }
         Ok(())
     }
@@ -299,23 +409,24 @@ impl Turner {
     fn on_bodies(
         &mut self,
         rows: &[u64],
-        read: Result<Vec<(Bytes, Bytes)>>,
+        read: Vec<(Bytes, Bytes)>,
         now: Now,
         fx: &mut Effects,
     ) -> Result<()> {
-        let damaged = |row: u64, reason: &str| Error::Corrupted {
-            path: self.inbox.path.clone(),
-            detail: format!("job row {row}: {reason}"),
+        let damaged = |row: u64, error: &Undecodable| {
+            read::damaged(&self.inbox.path, &format!("job row {row}"), error)
         };
-        let mut found: BTreeMap<Bytes, Bytes> = read?.into_iter().collect();
+        let mut found: BTreeMap<Bytes, Bytes> = read.into_iter().collect();
         for &row in rows {
             match found.remove(&keys::job(row)) {
-                Some(value) => self
-                    .state
-                    .loaded(row, &value, now, fx)
-                    .map_err(|error| damaged(row, &error.0))?,
-                None if self.state.is_awaited(row) => return Err(damaged(row, "it is gone")),
-                None => {}
+                Some(value) => {
+                    let loaded = self.state.loaded(row, &value, now, fx);
+                    loaded.map_err(|error| damaged(row, &error))?;
+                }
+                None if self.state.is_awaited(row) => {
+                    return Err(damaged(row, &Undecodable("it is gone".into())));
+                }
+                None => self.state.not_found(row, fx),
             }
         }
         Ok(())
@@ -346,8 +457,11 @@ impl Turner {
         for origin in self.state.waiting_origins() {
             self.reply(origin, Err(error.clone()));
         }
+        for origin in self.uploads.fail() {
+            self.reply(origin, Err(error.clone()));
+        }
         self.in_flight = None;
-        self.reads.clear();
+        self.errands.clear();
         for message in std::mem::take(&mut self.backlog).into_iter().chain(waiting) {
             match message {
                 Message::Requests(outlet, requests) => self.inbox.refuse(outlet, &requests, error),
@@ -379,18 +493,4 @@ async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-fn outcome_of(path: &str, run_id: &RunId, value: Option<&Bytes>) -> Result<Reply> {
-    let Some(value) = value else {
-        return Err(Error::RunNotFound { run_id: run_id.to_string() });
-    };
-    let stored = RunRow::decode(value).map_err(|error| Error::Corrupted {
-        path: path.to_owned(),
-        detail: format!("the record of run `{run_id}`: {}", error.0),
-    })?;
-    let ended = stored.ended.ok_or_else(|| Error::Internal {
-        detail: format!("run `{run_id}` has ended in memory and not in the log"),
-    })?;
-    Ok(Reply::Outcome(Arc::new(ended.outcome(run_id))))
 }

@@ -1,16 +1,19 @@
 //! Settings of the storage engine, each with the reason it is not the default.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use slatedb::config::{
     CompactionWorkerOptions, CompactorOptions, GarbageCollectorDirectoryOptions,
     GarbageCollectorOptions, Settings,
 };
+use slatedb::db_cache::DbCache;
+use slatedb::db_cache::moka::{MokaCache, MokaCacheOptions};
 
 use super::target::Kind;
 
 /// Decoded blocks kept in memory: bodies that are read again come in runs of neighbours.
-pub(super) const BLOCK_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+const BLOCK_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Longest wait for one commit. A store that is silent for so long is lost to this process;
 /// nobody can tell whether the commit got there, so the engine ends and is opened again.
@@ -22,6 +25,19 @@ pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// Tries of one request on top of the store client's own.
 const RETRIES_MAX: u32 = 8;
 
+/// How old a manifest is at least when it is deleted. Readers find the next one by its number, so they
+/// must come by more often than that.
+pub(super) const MANIFEST_AGE_MIN_S: u64 = 300;
+
+/// The cache of blocks of one database.
+pub(super) fn block_cache() -> Arc<dyn DbCache> {
+    Arc::new(MokaCache::new_with_opts(MokaCacheOptions {
+        max_capacity: BLOCK_CACHE_BYTES,
+        time_to_live: None,
+        time_to_idle: None,
+    }))
+}
+
 pub(super) fn settings(kind: Kind) -> Settings {
     let is_local = kind != Kind::Remote;
     Settings {
@@ -30,8 +46,8 @@ pub(super) fn settings(kind: Kind) -> Settings {
         // Each poll is two requests; a fenced owner learns it from its next commit anyway.
         manifest_poll_interval: Duration::from_secs(if is_local { 5 } else { 30 }),
         // A memtable's resident size is three times this.
-        l0_sst_size_bytes: 32 * 1024 * 1024,
-        max_unflushed_bytes: 128 * 1024 * 1024,
+        l0_sst_size_bytes: 16 * 1024 * 1024,
+        max_unflushed_bytes: 64 * 1024 * 1024,
         // Bounds how many log objects an open after a crash has to read.
         max_wal_flushes_before_l0_flush: if is_local { 8192 } else { 4096 },
         // With the default of 8 a burst of writes once stalled for 11.5 s.
@@ -72,7 +88,7 @@ fn collector(kind: Kind) -> GarbageCollectorOptions {
     };
     GarbageCollectorOptions {
         wal_options: every(60, 60),
-        manifest_options: every(300, 300),
+        manifest_options: every(300, MANIFEST_AGE_MIN_S),
         compacted_options: every(300, 300),
         compactions_options: every(300, 300),
         // Fence objects are empty and one per open. They are what keeps an owner that was paused

@@ -5,40 +5,41 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt as _;
+use chrono::{DateTime, SecondsFormat};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
-use slatedb::config::ScanOptions;
-use slatedb::db_cache::moka::{MokaCache, MokaCacheOptions};
+use parking_lot::Mutex;
 use slatedb::{Db, WriteBatch};
 use tokio::time::timeout;
 
 use super::guard::GuardedStore;
-use super::settings::{BLOCK_CACHE_BYTES, COMMIT_TIMEOUT, OPEN_TIMEOUT, settings};
+use super::owner::{self, Heartbeat, Pulse, Sign};
+use super::settings::{COMMIT_TIMEOUT, OPEN_TIMEOUT, block_cache, settings};
 use super::slate_clock::FlooredClock;
 use super::target::Target;
-use super::{Log, PutCounts, failure, fence};
+use super::{Log, PutCounts, Rows, ScanRange, Visit, failure, fence, payloads, rows};
+use crate::command::OwnerInfo;
 use crate::error::{Error, Result};
-use crate::record::Row;
-
-/// Reading in runs pays when at least one row in this many is wanted.
-const SPARSE_ROWS_MAX: u64 = 8;
+use crate::options::OpenOptions;
+use crate::record::{PayloadName, Row};
 
 /// Tries of an open that another open came in the way of.
-const OPEN_TRIES_MAX: u32 = 8;
+pub(super) const OPEN_TRIES_MAX: u32 = 8;
 
 /// Pause before the second try; grows with each further one.
-const OPEN_PAUSE: Duration = Duration::from_millis(25);
-
-/// Single reads under way at once.
-const READS_MAX: usize = 32;
+pub(super) const OPEN_PAUSE: Duration = Duration::from_millis(25);
 
 /// A database that this process owns.
 pub struct SlateLog {
     db: Db,
     store: Arc<GuardedStore>,
+    /// Where it is in the store.
+    root: Path,
     /// What messages call it.
     path: String,
+    sign: Sign,
+    heartbeat_interval: Duration,
+    heartbeat: Mutex<Option<Heartbeat>>,
 }
 
 impl SlateLog {
@@ -46,20 +47,28 @@ impl SlateLog {
     ///
     /// # Errors
     ///
-    /// What keeps the store from being used, within `store_timeout` if it does not answer.
-    pub async fn open(target: &Target, path: &str, store_timeout: Duration) -> Result<Self> {
-        let name = target.name_of(path);
-        let prefix = Path::parse(path).map_err(|error| Error::InvalidStore {
-            location: name.clone(),
-            remedy: format!("give a path inside the store, like `taquba`: {error}"),
-        })?;
+    /// What keeps the store from being used, within `store_timeout` if it does not answer;
+    /// [`Error::StoreOwned`] if its owner is alive and `takeover` is off.
+    pub async fn open(target: &Target, path: &str, options: &OpenOptions) -> Result<Self> {
+        let (root, name) = place(target, path)?;
         let store = Arc::new(GuardedStore::new(Arc::clone(&target.store), target.attribution()));
-        probe(&store, &prefix, &name, store_timeout).await?;
-        check_log(&store, &prefix, &name).await?;
+        probe(&store, &root, &name, options.store_timeout).await?;
+        if !options.takeover {
+            check_owner(&store, &root, &name, options.store_timeout).await?;
+        }
+        check_log(&store, &root, &name).await?;
         let clock = Arc::new(FlooredClock::default());
-        let db = build(target, &prefix, &store, &clock, &name).await?;
+        let db = build(target, &root, &store, &clock, &name).await?;
         clock.raise_to(db.manifest().last_l0_clock_tick());
-        Ok(Self { db, store, path: name })
+        Ok(Self {
+            db,
+            store,
+            root,
+            path: name,
+            sign: Sign::new(options),
+            heartbeat_interval: options.heartbeat_interval,
+            heartbeat: Mutex::new(None),
+        })
     }
 
     /// What messages call the database.
@@ -79,22 +88,25 @@ impl SlateLog {
         written.await_durable().await.map_err(|error| self.failed(&error))
     }
 
-    async fn scan_range(
-        &self,
-        range: (std::ops::Bound<Bytes>, std::ops::Bound<Bytes>),
-        visit: &mut (dyn FnMut(Bytes, Bytes) + Send),
-    ) -> Result<()> {
-        let options = ScanOptions {
-            read_ahead_bytes: 1024 * 1024,
-            max_fetch_tasks: 4,
-            ..ScanOptions::default()
-        };
-        let rows = self.db.scan_with_options(range, &options).await;
-        let mut rows = rows.map_err(|error| self.failed(&error))?;
-        while let Some(row) = rows.next().await.map_err(|error| self.failed(&error))? {
-            visit(row.key, row.value);
-        }
-        Ok(())
+    /// Asks the store itself, not the storage engine.
+    async fn ask<T>(&self, work: impl Future<Output = object_store::Result<T>>) -> Result<T> {
+        let answer = within(&self.path, COMMIT_TIMEOUT, work).await?;
+        answer.map_err(|error| failure::of_store(&self.path, &error))
+    }
+}
+
+#[async_trait]
+impl Rows for SlateLog {
+    async fn get(&self, key: Bytes) -> Result<Option<Bytes>> {
+        rows::get(&self.db, &key).await.map_err(|error| self.failed(&error))
+    }
+
+    async fn get_many(&self, keys: Vec<Bytes>) -> Result<Vec<(Bytes, Bytes)>> {
+        rows::get_many(&self.db, keys).await.map_err(|error| self.failed(&error))
+    }
+
+    async fn scan(&self, range: ScanRange, visit: &mut Visit<'_>) -> Result<()> {
+        rows::scan(&self.db, range, visit).await.map_err(|error| self.failed(&error))
     }
 }
 
@@ -111,36 +123,33 @@ impl Log for SlateLog {
         within(&self.path, COMMIT_TIMEOUT, self.write_and_wait(batch)).await?
     }
 
-    async fn get(&self, key: Bytes) -> Result<Option<Bytes>> {
-        self.db.get(&key).await.map_err(|error| self.failed(&error))
+    async fn put_payload(&self, name: PayloadName, data: Bytes) -> Result<()> {
+        self.ask(payloads::put(self.store.as_ref(), &self.root, name, data)).await
     }
 
-    async fn get_many(&self, mut keys: Vec<Bytes>) -> Result<Vec<(Bytes, Bytes)>> {
-        keys.sort_unstable();
-        let mut found = Vec::with_capacity(keys.len());
-        if is_dense(&keys) {
-            use std::ops::Bound::Included;
-            let (first, last) = (keys[0].clone(), keys[keys.len() - 1].clone());
-            let mut visit = |key: Bytes, value| {
-                if keys.binary_search(&key).is_ok() {
-                    found.push((key, value));
-                }
-            };
-            self.scan_range((Included(first), Included(last)), &mut visit).await?;
-            return Ok(found);
-        }
-        let reads = keys.into_iter().map(|key| async move {
-            self.get(key.clone()).await.map(|value| value.map(|value| (key, value)))
-        });
-        let mut reads = futures::stream::iter(reads).buffered(READS_MAX);
-        while let Some(read) = reads.next().await {
-            found.extend(read?);
-        }
-        Ok(found)
+    async fn get_payload(&self, name: PayloadName) -> Result<Option<Bytes>> {
+        self.ask(payloads::get(self.store.as_ref(), &self.root, name)).await
     }
 
-    async fn scan(&self, visit: &mut (dyn FnMut(Bytes, Bytes) + Send)) -> Result<()> {
-        self.scan_range((std::ops::Bound::Unbounded, std::ops::Bound::Unbounded), visit).await
+    async fn delete_payload(&self, name: PayloadName) -> Result<()> {
+        self.ask(payloads::delete(self.store.as_ref(), &self.root, name)).await
+    }
+
+    async fn list_payloads(&self) -> Result<Vec<PayloadName>> {
+        self.ask(payloads::list(self.store.as_ref(), &self.root)).await
+    }
+
+    async fn start_heartbeat(&self, epoch: u32) {
+        let (store, root) = (Arc::clone(&self.store), self.root.clone());
+        let pulse = Pulse { store, root, epoch, sign: self.sign.clone() };
+        let db = self.db.clone();
+        let is_over = move || db.status().close_reason.is_some();
+        let heartbeat = Heartbeat::start(pulse, self.heartbeat_interval, is_over).await;
+        *self.heartbeat.lock() = Some(heartbeat);
+    }
+
+    async fn owner(&self) -> Result<Option<OwnerInfo>> {
+        self.ask(owner::read_owner(self.store.as_ref(), &self.root)).await
     }
 
     fn put_counts(&self) -> PutCounts {
@@ -148,15 +157,34 @@ impl Log for SlateLog {
     }
 
     async fn close(&self) -> Result<()> {
-        within(&self.path, COMMIT_TIMEOUT, self.db.close())
-            .await?
-            .map_err(|error| self.failed(&error))
+        let heartbeat = self.heartbeat.lock().take();
+        let closed = within(&self.path, COMMIT_TIMEOUT, self.db.close()).await?;
+        closed.map_err(|error| self.failed(&error))?;
+        if let Some(heartbeat) = heartbeat {
+            heartbeat.end().await;
+        }
+        Ok(())
     }
+}
+
+/// Where a database is in its store, and what messages call it.
+pub(super) fn place(target: &Target, path: &str) -> Result<(Path, String)> {
+    let name = target.name_of(path);
+    let root = Path::parse(path).map_err(|error| Error::InvalidStore {
+        location: name.clone(),
+        remedy: format!("give a path inside the store, like `taquba`: {error}"),
+    })?;
+    Ok((root, name))
 }
 
 /// Asks the store one cheap question, so that a wrong name, a missing right or a dead network is
 /// told as such and soon. A read, because stores answer that one precisely.
-async fn probe(store: &GuardedStore, prefix: &Path, name: &str, limit: Duration) -> Result<()> {
+pub(super) async fn probe(
+    store: &GuardedStore,
+    prefix: &Path,
+    name: &str,
+    limit: Duration,
+) -> Result<()> {
     let nobody = prefix.clone().join("probe");
     match within(name, limit, store.get(&nobody)).await? {
         Ok(_) => Ok(()),
@@ -167,8 +195,22 @@ async fn probe(store: &GuardedStore, prefix: &Path, name: &str, limit: Duration)
     }
 }
 
+/// Refuses to take the store away from an owner that is alive.
+async fn check_owner(store: &GuardedStore, root: &Path, name: &str, limit: Duration) -> Result<()> {
+    let owner = within(name, limit, owner::read_owner(store, root)).await?;
+    let owner = owner.map_err(|error| failure::of_store(name, &error))?;
+    let Some(owner) = owner.filter(|owner| owner.is_alive) else { return Ok(()) };
+    let since = i64::try_from(owner.since_ms).ok().and_then(DateTime::from_timestamp_millis);
+    Err(Error::StoreOwned {
+        path: name.to_owned(),
+        host: owner.host,
+        pid: owner.pid,
+        since: since.unwrap_or_default().to_rfc3339_opts(SecondsFormat::Secs, true),
+    })
+}
+
 /// Refuses a log that has lost rows without a trace.
-async fn check_log(store: &GuardedStore, prefix: &Path, name: &str) -> Result<()> {
+pub(super) async fn check_log(store: &GuardedStore, prefix: &Path, name: &str) -> Result<()> {
     let listing = fence::unannounced(store, prefix);
     let lost = within(name, OPEN_TIMEOUT, listing).await?;
     let lost = lost.map_err(|error| failure::of_store(name, &error))?;
@@ -192,15 +234,10 @@ async fn build(
 ) -> Result<Db> {
     let mut tries = 0;
     loop {
-        let cache = MokaCache::new_with_opts(MokaCacheOptions {
-            max_capacity: BLOCK_CACHE_BYTES,
-            time_to_live: None,
-            time_to_idle: None,
-        });
         let opening = Db::builder(prefix.clone(), Arc::clone(store) as _)
             .with_settings(settings(target.kind))
             .with_system_clock(Arc::clone(clock) as _)
-            .with_db_cache(Arc::new(cache), 0)
+            .with_db_cache(block_cache(), 0)
             .build();
         // Boxed: the engine's own future would be 27 KB larger for it.
         let error = match within(name, OPEN_TIMEOUT, Box::pin(opening)).await? {
@@ -215,20 +252,13 @@ async fn build(
     }
 }
 
-async fn within<T>(path: &str, limit: Duration, work: impl Future<Output = T>) -> Result<T> {
+pub(super) async fn within<T>(
+    path: &str,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T> {
     timeout(limit, work).await.map_err(|_| Error::StoreUnavailable {
         path: path.to_owned(),
         detail: format!("it did not answer within {} s", limit.as_secs_f32()),
     })
-}
-
-/// Whether job keys are close enough together to be read in one run.
-fn is_dense(keys: &[Bytes]) -> bool {
-    let number = |key: &Bytes| crate::record::keys::row_of(key);
-    match (keys.first().and_then(number), keys.last().and_then(number)) {
-        (Some(first), Some(last)) if keys.len() > 1 => {
-            last - first < keys.len() as u64 * SPARSE_ROWS_MAX
-        }
-        _ => false,
-    }
 }

@@ -26,6 +26,19 @@ pub(super) enum Kind {
     Remote,
 }
 
+/// What a local directory is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To own it: it is made if it is not there. With `fsync` a commit survives the loss of power;
+    /// without, only the end of the process.
+    Own {
+        /// Whether files and directories are synced.
+        fsync: bool,
+    },
+    /// To read it: nothing is made.
+    Read,
+}
+
 /// A store, and what to call it in messages.
 #[derive(Debug)]
 pub struct Target {
@@ -42,9 +55,9 @@ impl Target {
     /// # Errors
     ///
     /// [`Error::InvalidStore`] if the address does not read or a setting is missing.
-    pub fn from_url(url: &str, fsync: bool) -> Result<Self> {
+    pub fn from_url(url: &str, access: Access) -> Result<Self> {
         if !url.contains("://") {
-            return Self::local(FilePath::new(url), fsync);
+            return Self::local(FilePath::new(url), access);
         }
         let parsed = Url::parse(url).map_err(|error| invalid(url, &error.to_string()))?;
         let store: Arc<dyn ObjectStore> = match parsed.scheme() {
@@ -52,7 +65,7 @@ impl Target {
             "file" => {
                 let not_local = |()| invalid(url, "write `file:///directory`, with three slashes");
                 let dir = parsed.to_file_path().map_err(not_local)?;
-                return Self::local(&dir, fsync);
+                return Self::local(&dir, access);
             }
             "s3" | "s3a" => built(url, AmazonS3Builder::from_env().with_url(url).build())?,
             "gs" => built(url, GoogleCloudStorageBuilder::from_env().with_url(url).build())?,
@@ -73,13 +86,13 @@ impl Target {
         Ok(Self::from_store(store, shown(&parsed)))
     }
 
-    /// A directory, created if it is not there. With `fsync` a commit survives the loss of power;
-    /// without, only the end of the process.
+    /// A directory.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidStore`] if there is something else in its place, or it cannot be made.
-    pub fn local(dir: &FilePath, fsync: bool) -> Result<Self> {
+    /// [`Error::InvalidStore`] if there is something else in its place, or it cannot be made;
+    /// [`Error::StoreNotFound`] if it is to be read and is not there.
+    pub fn local(dir: &FilePath, access: Access) -> Result<Self> {
         let location = dir.display().to_string();
         let failed = |error: &dyn std::fmt::Display| {
             let remedy = format!("give a directory that can be written: {error}");
@@ -88,9 +101,16 @@ impl Target {
         if location.is_empty() {
             return Err(invalid("", "give a directory"));
         }
-        std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
+        match access {
+            Access::Own { .. } => std::fs::create_dir_all(dir).map_err(|error| failed(&error))?,
+            Access::Read if !dir.exists() => {
+                let detail = "there is no such directory".to_owned();
+                return Err(Error::StoreNotFound { path: location, detail });
+            }
+            Access::Read => {}
+        }
         let files = LocalFileSystem::new_with_prefix(dir).map_err(|error| failed(&error))?;
-        let store = Arc::new(files.with_fsync(fsync));
+        let store = Arc::new(files.with_fsync(access == Access::Own { fsync: true }));
         Ok(Self { store, kind: Kind::Local, location })
     }
 

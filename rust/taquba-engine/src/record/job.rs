@@ -3,24 +3,33 @@
 //! A row is written by `enqueue`, overwritten in place by a retry, by the next step of a run, by
 //! the notification of its end or by dead-lettering, and deleted by the last ack.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Headers, Undecodable, decode, encode};
-use crate::command::{DedupScope, TerminalStatus};
+use super::{Headers, Payload, PayloadRef, Undecodable, decode, encode};
+use crate::command::{Attempt, DedupScope, TerminalStatus};
 use crate::ids::RunId;
+
+/// From this size on a payload shares the memory that its row was read into.
+const SHARED_BYTES_MIN: usize = 4 * 1024;
 
 /// What a job carries. Shared, never changed: a change makes a new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     /// What the worker receives.
-    pub payload: Bytes,
+    pub payload: Payload,
     /// String metadata.
     pub headers: Headers,
+    /// When the job was enqueued.
+    pub enqueued_at_ms: u64,
     /// The dedup key that the job was given.
     pub dedup_key: Option<Box<str>>,
     /// Why the last delivery failed.
     pub last_error: Option<Box<str>>,
+    /// The latest deliveries, oldest first.
+    pub history: Vec<Attempt>,
     /// What the job is about.
     pub work: BodyWork,
 }
@@ -29,8 +38,8 @@ impl Body {
     /// Bytes that keeping this body costs.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        const FIXED_BYTES: usize = 160;
-        FIXED_BYTES + self.payload.len() + self.headers.as_bytes().len()
+        const FIXED_BYTES: usize = 224;
+        FIXED_BYTES + self.payload.resident_bytes() + self.headers.as_bytes().len()
     }
 }
 
@@ -57,6 +66,15 @@ pub enum BodyWork {
     },
 }
 
+/// How a job ended that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobEnd {
+    /// Acked.
+    Done,
+    /// Dead-lettered.
+    Dead,
+}
+
 /// A job's row: the body and what the state machine needs to place it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRow<B> {
@@ -74,8 +92,8 @@ pub struct JobRow<B> {
     pub max_attempts: u32,
     /// Not claimable before; 0 for at once.
     pub run_at_ms: u64,
-    /// When it was dead-lettered; `None` while it lives.
-    pub dead_at_ms: Option<u64>,
+    /// How and when it ended; `None` while it lives.
+    pub ended: Option<(JobEnd, u64)>,
     /// How long the dedup key stays taken.
     pub dedup_scope: DedupScope,
     /// The rest.
@@ -91,7 +109,8 @@ struct Stored<'a> {
     attempts: u32,
     max_attempts: u32,
     run_at_ms: u64,
-    dead_at_ms: Option<u64>,
+    enqueued_at_ms: u64,
+    ended: Option<(JobEnd, u64)>,
     settled_scope: bool,
     #[serde(borrow)]
     dedup_key: Option<&'a str>,
@@ -99,10 +118,18 @@ struct Stored<'a> {
     last_error: Option<&'a str>,
     #[serde(borrow)]
     work: StoredWork<'a>,
+    history: Cow<'a, [Attempt]>,
     #[serde(borrow, with = "serde_bytes")]
     headers: &'a [u8],
+    #[serde(borrow)]
+    payload: StoredPayload<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredPayload<'a> {
     #[serde(borrow, with = "serde_bytes")]
-    payload: &'a [u8],
+    Inline(&'a [u8]),
+    Object(PayloadRef),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -121,10 +148,11 @@ impl JobRow<&Body> {
     /// The row's value.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        const FIXED_BYTES_MAX: usize = 96;
+        const FIXED_BYTES_MAX: usize = 128;
         let body = self.body;
         let text_bytes = body.last_error.as_deref().map_or(0, str::len)
-            + body.dedup_key.as_deref().map_or(0, str::len);
+            + body.dedup_key.as_deref().map_or(0, str::len)
+            + body.history.iter().map(Attempt::size_bytes).sum::<usize>();
         encode(
             &Stored {
                 queue: self.queue,
@@ -134,15 +162,23 @@ impl JobRow<&Body> {
                 attempts: self.attempts,
                 max_attempts: self.max_attempts,
                 run_at_ms: self.run_at_ms,
-                dead_at_ms: self.dead_at_ms,
+                enqueued_at_ms: body.enqueued_at_ms,
+                ended: self.ended,
                 settled_scope: self.dedup_scope == DedupScope::Settled,
                 dedup_key: body.dedup_key.as_deref(),
                 last_error: body.last_error.as_deref(),
                 work: StoredWork::of(&body.work),
+                history: Cow::Borrowed(&body.history),
                 headers: body.headers.as_bytes(),
-                payload: &body.payload,
+                payload: match &body.payload {
+                    Payload::Inline(data) => StoredPayload::Inline(data),
+                    Payload::Object(object) => StoredPayload::Object(*object),
+                },
             },
-            FIXED_BYTES_MAX + text_bytes + body.payload.len() + body.headers.as_bytes().len(),
+            FIXED_BYTES_MAX
+                + text_bytes
+                + body.payload.resident_bytes()
+                + body.headers.as_bytes().len(),
         )
     }
 }
@@ -161,11 +197,19 @@ impl JobRow<Body> {
             return Err(Undecodable("a job of no attempts".into()));
         }
         let body = Body {
-            // Shares the value's allocation: it is as long-lived as the payload.
-            payload: bytes.slice_ref(stored.payload),
+            payload: match stored.payload {
+                // A small one must not keep alive the block that it was read with.
+                StoredPayload::Inline(data) if data.len() < SHARED_BYTES_MIN => {
+                    Payload::Inline(Bytes::copy_from_slice(data))
+                }
+                StoredPayload::Inline(data) => Payload::Inline(bytes.slice_ref(data)),
+                StoredPayload::Object(object) => Payload::Object(object),
+            },
             headers,
+            enqueued_at_ms: stored.enqueued_at_ms,
             dedup_key: stored.dedup_key.map(Box::from),
             last_error: stored.last_error.map(Box::from),
+            history: stored.history.into_owned(),
             work: stored.work.read()?,
         };
         Ok(Self {
@@ -176,7 +220,7 @@ impl JobRow<Body> {
             attempts: stored.attempts,
             max_attempts: stored.max_attempts,
             run_at_ms: stored.run_at_ms,
-            dead_at_ms: stored.dead_at_ms,
+            ended: stored.ended,
             dedup_scope: if stored.settled_scope {
                 DedupScope::Settled
             } else {

@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::ids::RunId;
+use crate::ids::{KvKey, RunId};
 
 /// Format, epoch, clean mark.
 pub const META: &[u8] = b"m";
@@ -17,6 +17,8 @@ pub const QUEUE: u8 = b'q';
 pub const JOB: u8 = b'j';
 /// Open claims.
 pub const CLAIM: u8 = b'c';
+/// The key-value space.
+pub const KV: u8 = b'k';
 /// Runs.
 pub const RUN: u8 = b'r';
 /// Damaged rows, moved aside.
@@ -44,6 +46,18 @@ pub fn claim(row: u64) -> Bytes {
 #[must_use]
 pub fn run(run_id: &RunId) -> Bytes {
     tagged(RUN, run_id.as_str().as_bytes())
+}
+
+/// The key of a value of the key-value space.
+#[must_use]
+pub fn kv(key: &KvKey) -> Bytes {
+    tagged(KV, key.as_str().as_bytes())
+}
+
+/// Reads the user's key behind a tag.
+#[must_use]
+pub fn kv_of(key: &[u8]) -> Option<KvKey> {
+    std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
 }
 
 /// Where a damaged row is moved to.

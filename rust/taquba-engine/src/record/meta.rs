@@ -38,6 +38,28 @@ pub struct QueueRow {
     pub retried_total: u64,
     /// Jobs ever dead-lettered.
     pub dead_total: u64,
+    /// Jobs ever cancelled.
+    pub cancelled_total: u64,
+    /// What it holds now.
+    pub counts: QueueCounts,
+}
+
+/// Jobs of a queue as they were when a commit that touched it was cut. For readers in other
+/// processes: its owner counts afresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct QueueCounts {
+    /// Claimable.
+    pub pending: u64,
+    /// Claimable later.
+    pub scheduled: u64,
+    /// Being delivered.
+    pub claimed: u64,
+    /// Acked and kept.
+    pub done: u64,
+    /// Dead-lettered and kept.
+    pub dead: u64,
+    /// Runs that have not ended.
+    pub live_runs: u64,
 }
 
 /// A claim that was still open when a commit went out.
@@ -47,6 +69,10 @@ pub struct ClaimRow {
     pub turn: u32,
     /// Deliveries so far, this one among them.
     pub attempts: u32,
+    /// When it was claimed.
+    pub started_at_ms: u64,
+    /// Whether its holder was asked to stop: it is not to be delivered again.
+    pub is_cancel_requested: bool,
 }
 
 macro_rules! small_row {

@@ -12,28 +12,33 @@
 //! | `m` | format, owner epoch, clean mark | `meta.rs` |
 //! | `n` | next sequence number, time floor | `meta.rs` |
 //! | `q` queue index (4 bytes, big-endian) | name and totals of a queue | `meta.rs` |
-//! | `j` row (8 bytes, big-endian) | a job: plain, step, notification or dead | `job.rs` |
-//! | `c` row (8 bytes, big-endian) | an open claim: turn and attempts | `meta.rs` |
+//! | `j` row (8 bytes, big-endian) | a job: plain, step or notification, live or ended | `job.rs`, `payload.rs` |
+//! | `c` row (8 bytes, big-endian) | an open claim | `meta.rs` |
+//! | `k` key | a value of the key-value space | `kv.rs` |
 //! | `r` run id | a run: live or ended | `run.rs` |
 //! | `x` damaged key | the damaged value, moved aside | `keys.rs` |
 
 mod headers;
 mod job;
 pub mod keys;
+mod kv;
 mod meta;
+mod payload;
 mod run;
 
 pub use headers::{Headers, RESERVED_HEADER_PREFIX};
-pub use job::{Body, BodyWork, JobRow};
-pub use meta::{ClaimRow, Meta, QueueRow, Sequence};
+pub use job::{Body, BodyWork, JobEnd, JobRow};
+pub use kv::{decode_value, encode_value};
+pub use meta::{ClaimRow, Meta, QueueCounts, QueueRow, Sequence};
+pub use payload::{NotAPayloadName, Payload, PayloadFault, PayloadName, PayloadRef};
 pub use run::{EndedRun, RunRow};
 
 use bytes::Bytes;
 use serde::de::Deserialize;
 use serde::ser::Serialize;
 
-/// The newest format this version writes and reads.
-pub const FORMAT: u32 = 1;
+/// The format this version writes and reads.
+pub const FORMAT: u32 = 2;
 
 /// The first byte of every value.
 const VERSION: u8 = 1;

@@ -1,16 +1,24 @@
 //! Stored forms: round trips, limits, damage.
 
 use super::*;
-use crate::command::{DedupScope, TerminalStatus};
+use crate::command::{Attempt, AttemptEnd, DedupScope, TerminalStatus};
 use crate::error::Error;
 use crate::limits::{HEADERS_BYTES_MAX, HEADERS_COUNT_MAX};
 
 fn body(work: BodyWork) -> Body {
     Body {
-        payload: Bytes::from_static(b"\x00\xffpayload"),
+        payload: Bytes::from_static(b"\x00\xffpayload").into(),
+        enqueued_at_ms: 1_700_000_000_001,
         headers: Headers::new([("a", "1"), ("b", "")]).expect("good headers"),
         dedup_key: Some("key".into()),
         last_error: Some("boom".into()),
+        history: vec![Attempt {
+            number: 1,
+            started_at_ms: Some(1_700_000_000_002),
+            ended_at_ms: None,
+            end: AttemptEnd::Lost,
+            error: Some("boom".into()),
+        }],
         work,
     }
 }
@@ -24,7 +32,7 @@ fn job(work: BodyWork) -> JobRow<Body> {
         attempts: 1,
         max_attempts: 3,
         run_at_ms: 1_700_000_000_000,
-        dead_at_ms: None,
+        ended: Some((JobEnd::Done, 1_700_000_000_003)),
         dedup_scope: DedupScope::Settled,
         body: body(work),
     }
@@ -32,7 +40,7 @@ fn job(work: BodyWork) -> JobRow<Body> {
 
 fn encoded(row: &JobRow<Body>) -> Bytes {
     let JobRow { queue, order, priority, turn, attempts, max_attempts, .. } = *row;
-    let JobRow { run_at_ms, dead_at_ms, dedup_scope, .. } = *row;
+    let JobRow { run_at_ms, ended, dedup_scope, .. } = *row;
     JobRow {
         queue,
         order,
@@ -41,7 +49,7 @@ fn encoded(row: &JobRow<Body>) -> Bytes {
         attempts,
         max_attempts,
         run_at_ms,
-        dead_at_ms,
+        ended,
         dedup_scope,
         body: &row.body,
     }

@@ -1,7 +1,7 @@
 //! Claims: who gets which job.
 //!
 //! A subscription has jobs handed to it as they become ready, as many as its concurrency allows; a
-//! pull takes what is ready now. Both take the smallest (priority, order) first.
+//! pull takes what is ready, and may wait for it. Both take the smallest (priority, order) first.
 //!
 //! # Invariants
 //!
@@ -14,16 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::durable::Activation;
-use super::job::JobState;
+use super::job::Stage;
 use super::lease::{Holder, Lease};
 use super::{Effects, Origin, OutletId, State};
 use crate::clock::Now;
 use crate::command::{Claim, Reply, RunOutcome, SubscriptionId, TerminalStatus, Work};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{ClaimToken, QueueName};
-use crate::limits::{BODY_CACHE_BYTES_MAX, CLAIM_COUNT_MAX, CONCURRENCY_MAX, READ_AHEAD_ROWS};
-use crate::options::check_duration;
-use crate::record::{Body, BodyWork, JobRow, Undecodable};
+use crate::limits::{CLAIM_COUNT_MAX, CONCURRENCY_MAX};
+use crate::options::{bounded_ms, check_count, check_duration, check_lease};
+use crate::record::{Body, BodyWork, Payload};
 
 /// A consumer that takes jobs as they come.
 #[derive(Debug)]
@@ -38,19 +38,22 @@ pub(super) struct Subscription {
     in_flight: usize,
 }
 
-/// A `claim_batch` whose bodies are not all there yet.
+/// What a pull asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub origin: Origin,
+    pub queue: u32,
+    pub count_max: usize,
+    pub lease: Duration,
+}
+
+/// A pull whose bodies are not all there yet.
 #[derive(Debug)]
 pub(super) struct Pull {
-    origin: Origin,
+    pub origin: Origin,
     /// With the place of each in the batch.
     claims: Vec<(usize, Claim)>,
     missing: usize,
-}
-
-/// A granted job whose body is being read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Waiting {
-    token: ClaimToken,
 }
 
 impl State {
@@ -104,11 +107,14 @@ impl State {
             self.release(token, now, fx);
         }
         self.subscriptions.retain(|_, s| !mine(s));
+        self.waiting.drop_outlet(outlet);
         self.runs.drop_waiters(outlet);
     }
 
-    /// Hands ready jobs to the subscriptions that can take them, in turns.
+    /// Hands ready jobs to the pulls that wait for them, then to the subscriptions that can take
+    /// them, in turns.
     pub fn dispatch(&mut self, now: Now, fx: &mut Effects) {
+        self.serve_waiting(now, fx);
         let mut ids: Vec<SubscriptionId> = self.subscriptions.keys().copied().collect();
         while !ids.is_empty() {
             ids.retain(|&id| self.dispatch_one(id, now, fx));
@@ -140,37 +146,61 @@ impl State {
         }
     }
 
-    /// Takes what is ready now. The reply leaves when every body is there.
+    /// Takes what is ready. The reply leaves when every body is there; with `wait`, when a job is.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one command")]
     pub(super) fn pull(
         &mut self,
         origin: Origin,
         queue: &QueueName,
         count_max: usize,
         lease: Option<Duration>,
+        wait: Option<Duration>,
         now: Now,
         fx: &mut Effects,
     ) -> Result<()> {
         check_count("count", count_max, CLAIM_COUNT_MAX)?;
         check_lease("lease", lease)?;
-        let index = self.queues.find(queue);
-        let rows: Vec<u64> =
-            std::iter::from_fn(|| self.take_ready(index?)).take(count_max).collect();
-        if rows.is_empty() {
-            fx.answer(origin, Ok(Reply::Claimed(Vec::new())));
+        check_duration("timeout", wait.unwrap_or_default())?;
+        let lease = lease.unwrap_or(self.options.queue_config(queue).lease_duration);
+        let queue = match (self.queues.find(queue), wait) {
+            (Some(index), _) => index,
+            (None, None) => {
+                fx.answer(origin, Ok(Reply::Claimed(Vec::new())));
+                return Ok(());
+            }
+            (None, Some(_)) => self.queue_index(queue)?,
+        };
+        let terms = Terms { origin, queue, count_max, lease };
+        if self.grant_pull(terms, now, fx) {
             return Ok(());
         }
-        let lease = lease.unwrap_or(self.options.queue_config(queue).lease_duration);
-        let pull = self.next_pull;
-        self.next_pull += 1;
-        self.pulls.insert(pull, Pull { origin, claims: Vec::new(), missing: rows.len() });
-        for (place, row) in rows.into_iter().enumerate() {
-            self.grant(row, Holder::Pull { pull, place }, Some(lease), now, fx);
+        match wait {
+            Some(wait) => self.waiting.add(terms, now.mono_ms + bounded_ms(wait)),
+            None => fx.answer(origin, Ok(Reply::Claimed(Vec::new()))),
         }
         Ok(())
     }
 
+    /// Grants a pull what is ready; `false` if nothing is.
+    pub(super) fn grant_pull(&mut self, terms: Terms, now: Now, fx: &mut Effects) -> bool {
+        let Terms { origin, queue, count_max, lease } = terms;
+        let rows: Vec<u64> =
+            std::iter::from_fn(|| self.take_ready(queue)).take(count_max).collect();
+        if rows.is_empty() {
+            return false;
+        }
+        let pull = self.next_pull;
+        self.next_pull += 1;
+        self.pulls.insert(pull, Pull { origin, claims: Vec::new(), missing: rows.len() });
+        for (place, row) in rows.into_iter().enumerate() {
+            let holder = Holder::Pull { pull, place, outlet: origin.outlet };
+            self.grant(row, holder, Some(lease), now, fx);
+        }
+        true
+    }
+
     fn take_ready(&mut self, queue: u32) -> Option<u64> {
-        self.queues.at_mut(queue).ready.pop_first().map(|(_, row)| row)
+        self.queues.at_mut(queue).ready.pop_first()
     }
 
     fn grant(
@@ -181,59 +211,108 @@ impl State {
         now: Now,
         fx: &mut Effects,
     ) {
-        let entry = self.jobs.get_mut(&row).expect("a ready job has an entry");
-        let token = self.leases.grant(Lease { row, holder, duration: lease, expires_ms: None });
-        entry.become_state(JobState::Claimed(token));
+        let token = self.leases.grant(row, holder, lease, now);
+        let entry = self.jobs.get_mut(row).expect("a ready job has an entry");
+        entry.become_stage(Stage::Claimed);
         entry.attempts += 1;
         self.cached_bytes -= entry.body.as_ref().map_or(0, |body| body.size_bytes());
         let is_suspect = std::mem::take(&mut entry.is_suspect);
         self.queues.at_mut(entry.queue).claimed_count += 1;
         self.free_dedup_of_claimed(row);
         if is_suspect {
-            self.write_claim(row);
+            self.write_claim(token);
             self.activate_when_durable(Activation::Delivery(token));
         } else {
             self.deliver(token, now, fx);
         }
     }
 
-    /// Delivers a granted job, or has its body read first.
+    /// Delivers a granted job, or has its body or payload read first.
     pub(super) fn deliver(&mut self, token: ClaimToken, now: Now, fx: &mut Effects) {
         let Some(lease) = self.leases.get(token) else { return };
-        let (row, holder) = (lease.row, lease.holder);
-        let entry = &self.jobs[&row];
-        let Some(body) = entry.body.clone() else {
-            self.loading.insert(row, Waiting { token });
+        let row = lease.row;
+        let Some(body) = self.job(row).body.clone() else {
+            self.loading.insert(row, token);
             fx.loads.push(row);
             return;
         };
-        let claim = self.claim_of(token, &body);
+        match &body.payload {
+            Payload::Inline(data) => self.hand_over(token, &body, data.clone(), now, fx),
+            Payload::Object(object) => {
+                self.loading.insert(row, token);
+                fx.object_reads.push((row, *object));
+            }
+        }
+    }
+
+    /// Hands a granted job to its holder: its lease starts. One that was cancelled while its body
+    /// was on the way is gone instead.
+    pub(super) fn hand_over(
+        &mut self,
+        token: ClaimToken,
+        body: &Body,
+        payload: bytes::Bytes,
+        now: Now,
+        fx: &mut Effects,
+    ) {
+        let holder = self.leases.get(token).expect("the caller looked it up").holder;
+        let claim = self.claim_of(token, body, payload);
         self.leases.start(token, now);
         match holder {
+            Holder::Subscription(_) if !self.may_leave(token) => {}
             Holder::Subscription(id) => {
                 let outlet = self.subscriptions[&id].outlet;
                 fx.claims.push((outlet, id, claim));
             }
-            Holder::Pull { pull, place } => self.fill_pull(pull, Some((place, claim)), fx),
+            Holder::Pull { pull, place, .. } => self.fill_pull(pull, Some((place, claim)), fx),
+        }
+    }
+
+    /// Whether a claim is worth delivering still: its lease may have ended while it waited for others
+    /// of its batch, and a job that was cancelled meanwhile is gone now.
+    fn may_leave(&mut self, token: ClaimToken) -> bool {
+        let Some(row) = self.leases.get(token).map(|lease| lease.row) else { return false };
+        let is_cancelled = self.job(row).is_cancel_requested;
+        if is_cancelled {
+            self.end_lease(token);
+            self.remove_cancelled(row);
+        }
+        !is_cancelled
+    }
+
+    /// The consumer that holds a claim.
+    pub(super) fn outlet_of(&self, lease: &Lease) -> OutletId {
+        match lease.holder {
+            Holder::Subscription(id) => self.subscriptions[&id].outlet,
+            Holder::Pull { outlet, .. } => outlet,
+        }
+    }
+
+    /// A granted job is not delivered after all: nobody waits for its body any more.
+    pub(super) fn forget_delivery(&mut self, lease: &Lease, fx: &mut Effects) {
+        self.loading.remove(&lease.row);
+        if let Holder::Pull { pull, .. } = lease.holder {
+            self.fill_pull(pull, None, fx);
         }
     }
 
     /// A pulled job has its body, or is gone meanwhile.
-    pub(super) fn fill_pull(&mut self, id: u64, claim: Option<(usize, Claim)>, fx: &mut Effects) {
+    fn fill_pull(&mut self, id: u64, claim: Option<(usize, Claim)>, fx: &mut Effects) {
         let pull = self.pulls.get_mut(&id).expect("a pull stays until it is full");
         pull.claims.extend(claim);
         pull.missing -= 1;
         if pull.missing == 0 {
             let mut pull = self.pulls.remove(&id).expect("looked up above");
             pull.claims.sort_by_key(|(place, _)| *place);
-            let claims = pull.claims.into_iter().map(|(_, claim)| claim).collect();
+            let claims = pull.claims.into_iter().map(|(_, claim)| claim);
+            let claims = claims.filter(|claim| self.may_leave(claim.token)).collect();
             fx.answer(pull.origin, Ok(Reply::Claimed(claims)));
         }
     }
 
-    fn claim_of(&self, token: ClaimToken, body: &Body) -> Claim {
+    fn claim_of(&self, token: ClaimToken, body: &Body, payload: bytes::Bytes) -> Claim {
         let lease = self.leases.get(token).expect("the caller holds the lease");
-        let entry = &self.jobs[&lease.row];
+        let entry = self.job(lease.row);
         Claim {
             token,
             job_id: entry.id(lease.row),
@@ -242,72 +321,14 @@ impl State {
             max_attempts: entry.max_attempts,
             priority: entry.priority,
             lease: lease.duration,
-            payload: body.payload.clone(),
+            work: work_of(body, &payload, entry.turn),
+            payload,
             headers: body.headers.clone(),
-            work: work_of(body, entry.turn),
         }
-    }
-
-    /// Rows whose bodies will be wanted next, so that they can be read along with those that are
-    /// wanted now.
-    #[must_use]
-    pub fn read_ahead(&self, loads: &[u64]) -> Vec<u64> {
-        let Some(queue) = loads.first().map(|row| self.jobs[row].queue) else {
-            return Vec::new();
-        };
-        if self.cached_bytes > BODY_CACHE_BYTES_MAX / 2 {
-            return Vec::new();
-        }
-        let next = self.queues.at(queue).ready.values().take(READ_AHEAD_ROWS).copied();
-        next.filter(|row| self.jobs[row].body.is_none()).collect()
-    }
-
-    /// Whether a delivery waits for this row's body.
-    #[must_use]
-    pub fn is_awaited(&self, row: u64) -> bool {
-        self.loading.contains_key(&row)
-    }
-
-    /// Everybody whose answer is still to come.
-    #[must_use]
-    pub fn waiting_origins(&self) -> Vec<Origin> {
-        self.runs.waiting().chain(self.pulls.values().map(|pull| pull.origin)).collect()
-    }
-
-    /// Takes a body that was read.
-    ///
-    /// # Errors
-    ///
-    /// The row does not read: its job can neither be delivered nor told from others.
-    pub fn loaded(
-        &mut self,
-        row: u64,
-        value: &bytes::Bytes,
-        now: Now,
-        fx: &mut Effects,
-    ) -> Result<(), Undecodable> {
-        let stored = JobRow::<Body>::decode(value)?;
-        let body = Arc::new(stored.body);
-        let is_current = self.jobs.get(&row).is_some_and(|entry| entry.turn == stored.turn);
-        let Some(waiting) = self.loading.remove(&row) else {
-            if is_current && self.jobs[&row].state == JobState::Pending {
-                self.keep_body(row, body);
-            }
-            return Ok(());
-        };
-        if self.leases.get(waiting.token).is_none() {
-            return Ok(());
-        }
-        if !is_current {
-            return Err(Undecodable(format!("turn {} where another was expected", stored.turn)));
-        }
-        self.jobs.get_mut(&row).expect("it is current").body = Some(body);
-        self.deliver(waiting.token, now, fx);
-        Ok(())
     }
 }
 
-fn work_of(body: &Body, turn: u32) -> Work {
+fn work_of(body: &Body, payload: &bytes::Bytes, turn: u32) -> Work {
     match &body.work {
         BodyWork::Job => Work::Job,
         BodyWork::Step { run_id } => Work::Step { run_id: run_id.clone(), step_number: turn },
@@ -316,28 +337,11 @@ fn work_of(body: &Body, turn: u32) -> Work {
             Work::Notification(Arc::new(RunOutcome {
                 run_id: run_id.clone(),
                 status: *status,
-                result: has_result.then(|| body.payload.clone()),
+                result: has_result.then(|| payload.clone()),
                 error: error.as_deref().map(str::to_owned),
                 headers: body.headers.clone(),
                 final_step: *final_step,
             }))
         }
     }
-}
-
-fn check_count(name: &'static str, count: usize, max: usize) -> Result<()> {
-    if (1..=max).contains(&count) {
-        return Ok(());
-    }
-    let remedy = format!("use 1 to {max}");
-    Err(Error::InvalidArgument { name, value: count.to_string(), remedy })
-}
-
-fn check_lease(name: &'static str, lease: Option<Duration>) -> Result<()> {
-    let Some(lease) = lease else { return Ok(()) };
-    if lease < Duration::from_millis(1) {
-        let remedy = "give the holder at least 1 ms".to_owned();
-        return Err(Error::InvalidArgument { name, value: format!("{lease:?}"), remedy });
-    }
-    check_duration(name, lease)
 }

@@ -6,11 +6,11 @@
 //! 2. What waits for a batch happens when that batch is durable, and not before.
 //! 3. A claim that is still open when a commit goes out rides along in it; it never causes one.
 
-use super::job::{Due, JobState};
+use super::job::{Due, Stage};
 use super::{Batch, Effects, State};
 use crate::clock::Now;
 use crate::ids::{ClaimToken, JobId};
-use crate::record::{ClaimRow, Row, Sequence, keys};
+use crate::record::{ClaimRow, PayloadName, Row, Sequence, keys};
 
 /// What waits for a commit.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,8 @@ pub(super) enum Activation {
     Job(JobId),
     /// The claim of a suspect job may be delivered.
     Delivery(ClaimToken),
+    /// No row names this payload object any more.
+    Unnamed(PayloadName),
 }
 
 impl State {
@@ -32,8 +34,8 @@ impl State {
     #[must_use]
     pub fn cut(&mut self, now: Now) -> Batch {
         assert!(self.has_rows(), "an empty commit would cost an object for nothing");
-        for (_, row) in self.leases.take_fresh() {
-            self.write_claim(row);
+        for (token, _) in self.leases.take_fresh() {
+            self.write_claim(token);
         }
         for row in self.queues.take_dirty_rows() {
             self.write(row);
@@ -52,6 +54,7 @@ impl State {
 
     /// A batch is durable: frees what waited for it.
     pub fn on_durable(&mut self, number: u64, now: Now, fx: &mut Effects) {
+        self.kv.on_durable(number);
         while let Some(&(waits_for, activation)) = self.activations.front() {
             if waits_for > number {
                 break;
@@ -60,6 +63,7 @@ impl State {
             match activation {
                 Activation::Job(id) => self.activate(id, now),
                 Activation::Delivery(token) => self.deliver(token, now, fx),
+                Activation::Unnamed(name) => fx.unnamed.push(name),
             }
         }
     }
@@ -68,39 +72,78 @@ impl State {
         self.activations.push_back((self.batch_number, activation));
     }
 
-    /// Writes that the job is being delivered, so that the attempt counts whatever happens.
-    pub(super) fn write_claim(&mut self, row: u64) {
-        let entry = self.jobs.get_mut(&row).expect("a claimed job has an entry");
+    /// Writes that a job is being delivered, so that the attempt counts whatever happens.
+    pub(super) fn write_claim(&mut self, token: ClaimToken) {
+        let lease = self.leases.get(token).expect("the caller holds the lease");
+        let (row, started_at_ms) = (lease.row, lease.started_at_ms);
+        let entry = self.jobs.get_mut(row).expect("a claimed job has an entry");
         entry.has_claim_row = true;
-        let claim = ClaimRow { turn: entry.turn, attempts: entry.attempts };
+        let claim = ClaimRow {
+            turn: entry.turn,
+            attempts: entry.attempts,
+            started_at_ms,
+            is_cancel_requested: entry.is_cancel_requested,
+        };
         self.write(Row::Put(keys::claim(row), claim.encode()));
     }
 
-    fn activate(&mut self, id: JobId, now: Now) {
-        let Some(entry) = self.jobs.get_mut(&id.row) else { return };
-        if entry.turn != id.turn || entry.state != JobState::Committing {
-            return;
+    pub(super) fn delete_claim_row(&mut self, row: u64) {
+        let entry = self.job_mut(row);
+        if std::mem::take(&mut entry.has_claim_row) {
+            self.write(Row::Delete(keys::claim(row)));
         }
+    }
+
+    fn activate(&mut self, id: JobId, now: Now) {
+        let Some(entry) = self.jobs.get(id.row) else { return };
+        if entry.turn == id.turn && entry.stage == Stage::Committing {
+            self.end_commit(id.row);
+            self.place(id.row, now);
+        }
+    }
+
+    /// Counts a job whose form is on its way to the log: a reader of that commit will find it there.
+    pub(super) fn begin_commit(&mut self, row: u64) {
+        *self.committing_count(row) += 1;
+    }
+
+    /// Takes back a [`State::begin_commit`].
+    pub(super) fn end_commit(&mut self, row: u64) {
+        *self.committing_count(row) -= 1;
+    }
+
+    fn committing_count(&mut self, row: u64) -> &mut u64 {
+        let entry = self.jobs.get(row).expect("the caller holds the row");
+        assert!(entry.stage == Stage::Committing, "only a job in a commit is counted as such");
+        let queue = self.queues.at_mut(entry.queue);
+        match entry.due {
+            Due::Now => &mut queue.committing_pending_count,
+            Due::MonoMs(_) | Due::WallMs(_) => &mut queue.committing_scheduled_count,
+        }
+    }
+
+    /// Puts a job whose form is durable where it waits: for a claim, or for its time.
+    pub(super) fn place(&mut self, row: u64, now: Now) {
+        let entry = self.job_mut(row);
         let is_due = match entry.due {
             Due::Now => true,
             Due::MonoMs(at_ms) => at_ms <= now.mono_ms,
             Due::WallMs(at_ms) => at_ms <= now.wall_ms,
         };
         if is_due {
-            self.make_ready(id.row);
+            self.make_ready(row);
             return;
         }
-        entry.become_state(JobState::Scheduled);
-        let (queue, due) = (entry.queue, entry.due);
+        entry.become_stage(Stage::Scheduled);
+        let (id, queue, due) = (entry.id(row), entry.queue, entry.due);
         self.queues.at_mut(queue).scheduled_count += 1;
         self.schedule.add(due, id);
     }
 
     pub(super) fn make_ready(&mut self, row: u64) {
-        let entry = self.jobs.get_mut(&row).expect("the caller holds the row");
-        entry.become_state(JobState::Pending);
-        let key = (entry.priority, entry.order);
-        let taken = self.queues.at_mut(entry.queue).ready.insert(key, row);
-        assert!(taken.is_none(), "two jobs have one place in the queue");
+        let entry = self.job_mut(row);
+        entry.become_stage(Stage::Pending);
+        let (queue, priority, order) = (entry.queue, entry.priority, entry.order);
+        self.queues.at_mut(queue).ready.insert(priority, order, row);
     }
 }

@@ -10,17 +10,15 @@
 use std::sync::Arc;
 
 use super::durable::Activation;
-use super::job::{Due, JobEntry};
-use super::{State, digest128};
+use super::job::{Due, JobEntry, Kind};
+use super::{Effects, State, digest128};
 use crate::clock::Now;
 use crate::command::{DedupScope, Enqueued, NewJob, Reply, Start};
 use crate::error::{Error, Result};
 use crate::ids::{JobId, QueueName};
-use crate::limits::{
-    BATCH_COUNT_MAX, BODY_CACHE_BYTES_MAX, DEDUP_KEY_BYTES_MAX, INSTANT_MS_MAX, PAYLOAD_BYTES_MAX,
-};
+use crate::limits::{BATCH_COUNT_MAX, DEDUP_KEY_BYTES_MAX, INSTANT_MS_MAX, PAYLOAD_BYTES_MAX};
 use crate::options::{bounded_ms, check_attempts, check_duration};
-use crate::record::{Body, BodyWork, Row, keys};
+use crate::record::{Body, BodyWork, Payload, Row, keys};
 
 impl State {
     pub(super) fn enqueue(
@@ -28,18 +26,27 @@ impl State {
         queue: &QueueName,
         jobs: Vec<NewJob>,
         now: Now,
+        fx: &mut Effects,
     ) -> Result<Reply> {
         check_batch(jobs.len())?;
-        jobs.iter().try_for_each(check)?;
+        jobs.iter().try_for_each(check_job)?;
         let queue = self.queue_index(queue)?;
-        let enqueued = jobs.into_iter().map(|job| self.enqueue_one(queue, job, now)).collect();
-        Ok(Reply::Enqueued(enqueued))
+        let enqueued = jobs.into_iter().map(|job| self.enqueue_one(queue, job, now, fx));
+        Ok(Reply::Enqueued(enqueued.collect()))
     }
 
-    fn enqueue_one(&mut self, queue: u32, job: NewJob, now: Now) -> Enqueued {
+    /// Adds a job that was checked.
+    pub(super) fn enqueue_one(
+        &mut self,
+        queue: u32,
+        job: NewJob,
+        now: Now,
+        fx: &mut Effects,
+    ) -> Enqueued {
         let dedup = job.dedup_key.as_deref().map(digest128);
-        if let Some(live) = dedup.and_then(|key| self.dedup.get(&(queue, key))) {
-            return Enqueued { job_id: self.jobs[live].id(*live), is_new: false };
+        if let Some(&live) = dedup.and_then(|key| self.dedup.get(&(queue, key))) {
+            fx.disown(&job.payload);
+            return Enqueued { job_id: self.job(live).id(live), is_new: false };
         }
         let config = &self.queues.at(queue).config;
         let (due, run_at_ms) = due_of(job.start, now);
@@ -47,7 +54,6 @@ impl State {
         let max_attempts = job.max_attempts.unwrap_or(config.max_attempts);
         let entry = JobEntry {
             due,
-            run_at_ms,
             dedup,
             dedup_scope: job.dedup_scope,
             ..JobEntry::new(queue, self.next_row, priority, max_attempts)
@@ -55,44 +61,35 @@ impl State {
         let body = Body {
             payload: job.payload,
             headers: job.headers,
+            enqueued_at_ms: now.wall_ms,
             dedup_key: job.dedup_key.map(Box::from),
             last_error: None,
+            history: Vec::new(),
             work: BodyWork::Job,
         };
-        Enqueued { job_id: self.insert(entry, body), is_new: true }
+        Enqueued { job_id: self.insert(entry, body, run_at_ms), is_new: true }
     }
 
     /// Adds a job in a row of its own. It becomes claimable when its commit is durable.
-    pub(super) fn insert(&mut self, entry: JobEntry, body: Body) -> JobId {
+    pub(super) fn insert(&mut self, mut entry: JobEntry, body: Body, run_at_ms: u64) -> JobId {
         let row = self.take_row();
         let id = entry.id(row);
+        entry.kind = Kind::of(&body.work);
         self.queues.totals(entry.queue).enqueued_total += 1;
-        self.write(Row::Put(keys::job(row), entry.stored(&body, None).encode()));
-        let replaced = self.jobs.insert(row, entry);
-        assert!(replaced.is_none(), "a sequence number was used twice");
+        self.write(Row::Put(keys::job(row), entry.stored(&body, run_at_ms).encode()));
+        let is_new = self.jobs.insert(row, entry);
+        assert!(is_new, "a sequence number was used twice");
+        self.name_object(row, &body.payload);
         self.hold_dedup(row);
+        self.begin_commit(row);
         self.keep_body(row, Arc::new(body));
         self.activate_when_durable(Activation::Job(id));
         id
     }
 
-    /// Keeps a waiting job's body in memory while there is room. Those that come last are claimed
-    /// last, so it is theirs that are read again.
-    pub(super) fn keep_body(&mut self, row: u64, body: Arc<Body>) {
-        let size_bytes = body.size_bytes();
-        if self.cached_bytes + size_bytes > BODY_CACHE_BYTES_MAX {
-            return;
-        }
-        let entry = self.jobs.get_mut(&row).expect("the caller holds the row");
-        if entry.body.is_none() {
-            self.cached_bytes += size_bytes;
-            entry.body = Some(body);
-        }
-    }
-
     /// Takes a job's dedup key, unless a live job has it: a retry never takes it from another.
     pub(super) fn hold_dedup(&mut self, row: u64) {
-        let entry = &self.jobs[&row];
+        let entry = self.job(row);
         if let Some(key) = entry.dedup {
             self.dedup.entry((entry.queue, key)).or_insert(row);
         }
@@ -100,7 +97,7 @@ impl State {
 
     /// Frees the dedup key that `row` holds in `queue`.
     pub(super) fn free_dedup(&mut self, row: u64) {
-        let entry = &self.jobs[&row];
+        let entry = self.job(row);
         if let Some(key) = entry.dedup {
             let key = (entry.queue, key);
             if self.dedup.get(&key) == Some(&row) {
@@ -111,7 +108,7 @@ impl State {
 
     /// Frees the dedup key at the claim, if its scope ends there.
     pub(super) fn free_dedup_of_claimed(&mut self, row: u64) {
-        if self.jobs[&row].dedup_scope == DedupScope::Waiting {
+        if self.job(row).dedup_scope == DedupScope::Waiting {
             self.free_dedup(row);
         }
     }
@@ -123,6 +120,7 @@ pub(super) fn due_of(start: Start, now: Now) -> (Due, u64) {
         Start::Now => (Due::Now, 0),
         Start::AtMs(at_ms) if at_ms <= now.wall_ms => (Due::Now, 0),
         Start::AtMs(at_ms) => (Due::WallMs(at_ms), at_ms),
+        Start::After(delay) if delay.is_zero() => (Due::Now, 0),
         Start::After(delay) => {
             let delay_ms = bounded_ms(delay);
             (Due::MonoMs(now.mono_ms + delay_ms), now.wall_ms + delay_ms)
@@ -146,12 +144,13 @@ pub(super) fn check_start(start: Start) -> Result<()> {
     }
 }
 
-pub(super) fn check_payload(size_bytes: usize) -> Result<()> {
+pub(super) fn check_payload(payload: &Payload) -> Result<()> {
+    let size_bytes = usize::try_from(payload.size_bytes()).unwrap_or(usize::MAX);
     if size_bytes > PAYLOAD_BYTES_MAX { Err(Error::PayloadTooLarge { size_bytes }) } else { Ok(()) }
 }
 
-fn check(job: &NewJob) -> Result<()> {
-    check_payload(job.payload.len())?;
+pub(super) fn check_job(job: &NewJob) -> Result<()> {
+    check_payload(&job.payload)?;
     check_start(job.start)?;
     job.max_attempts.map_or(Ok(()), check_attempts)?;
     match job.dedup_key.as_deref().map(str::len) {

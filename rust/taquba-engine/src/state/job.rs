@@ -1,132 +1,183 @@
-//! A job's entry in memory, and the states it may take.
+//! A job's entry in memory, and the stages it may be in.
 //!
 //! ```text
-//!   enqueue, submit            settle: ack ──► (gone)
+//!   enqueue, submit            settle, purge, cancel, retention ──► (gone)
 //!        │                          ▲
 //!        ▼        due               │
-//!   Committing ──► Scheduled ──► Pending ──► Claimed ──► Dead ──► (gone, after retention)
-//!        │                          ▲           │
-//!        └──────────────────────────┘           │ retry, release, next step
-//!        ▲                                      │
-//!        └──────────────────────────────────────┘
+//!   Committing ──► Scheduled ──► Pending ──► Claimed ──► Done, if kept
+//!        │             │ wake       ▲           │ └────► Dead
+//!        │◄────────────┘            │           │          │ requeue
+//!        └──────────────────────────┘           │          │
+//!        ▲                                      │          │
+//!        └──────────────────────────────────────┴──────────┘
+//!                      retry, release, next step
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. Every change of state goes through [`JobEntry::become_state`], which asserts
-//!    [`JobState::can_become`].
+//! 1. Every change of stage goes through [`JobEntry::become_stage`], which asserts
+//!    [`Stage::can_become`].
 //! 2. `attempts` counts deliveries of the present turn, this one among them, and is at most
 //!    `max_attempts`.
+//! 3. A job leaves from any stage: what removes it takes it out of the indexes of that stage.
 
 use std::sync::Arc;
 
 use super::Digest128;
-use crate::command::DedupScope;
-use crate::ids::{ClaimToken, JobId};
-use crate::record::{Body, JobRow};
+use crate::command::{DedupScope, JobState};
+use crate::ids::JobId;
+use crate::record::{Body, BodyWork, JobEnd, JobRow};
 
 /// Where a job is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobState {
+pub(super) enum Stage {
     /// Its present form is not durable yet.
     Committing,
     /// Waits for its time.
     Scheduled,
     /// Can be claimed.
     Pending,
-    /// Is being delivered under this token.
-    Claimed(ClaimToken),
+    /// Is being delivered.
+    Claimed,
+    /// Acked; kept to be looked at.
+    Done,
     /// Dead-lettered; kept to be looked at.
     Dead,
 }
 
-impl JobState {
-    /// Whether a job may go from this state to `next`.
+impl Stage {
+    /// Whether a job may go from this stage to `next`.
     #[must_use]
     pub const fn can_become(self, next: Self) -> bool {
         match (self, next) {
             (Self::Committing, Self::Pending | Self::Scheduled)
-            | (Self::Scheduled, Self::Pending)
-            | (Self::Pending, Self::Claimed(_))
-            | (Self::Claimed(_), Self::Committing | Self::Dead) => true,
-            (Self::Committing, Self::Committing | Self::Claimed(_) | Self::Dead)
+            | (Self::Scheduled, Self::Pending | Self::Committing)
+            | (Self::Pending, Self::Claimed)
+            | (Self::Claimed, Self::Committing | Self::Done | Self::Dead)
+            | (Self::Dead, Self::Committing) => true,
+            (Self::Committing, Self::Committing | Self::Claimed | Self::Done | Self::Dead)
+            | (Self::Scheduled, Self::Scheduled | Self::Claimed | Self::Done | Self::Dead)
             | (
-                Self::Scheduled,
-                Self::Committing | Self::Scheduled | Self::Claimed(_) | Self::Dead,
+                Self::Pending,
+                Self::Committing | Self::Scheduled | Self::Pending | Self::Done | Self::Dead,
             )
-            | (Self::Pending, Self::Committing | Self::Scheduled | Self::Pending | Self::Dead)
-            | (Self::Claimed(_), Self::Scheduled | Self::Pending | Self::Claimed(_))
-            | (Self::Dead, _) => false,
+            | (Self::Claimed, Self::Scheduled | Self::Pending | Self::Claimed)
+            | (
+                Self::Dead,
+                Self::Scheduled | Self::Pending | Self::Claimed | Self::Done | Self::Dead,
+            )
+            | (Self::Done, _) => false,
+        }
+    }
+
+    /// The stage of a job that is kept after its end.
+    pub const fn of_end(end: JobEnd) -> Self {
+        match end {
+            JobEnd::Done => Self::Done,
+            JobEnd::Dead => Self::Dead,
         }
     }
 }
 
-/// When a job in [`JobState::Committing`] may be claimed after its commit.
+/// When a job may be claimed, or when it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Now,
     /// On the monotonic clock: a delay that this process gave.
     MonoMs(u64),
-    /// On the wall clock: a date, or a delay that an earlier process gave.
+    /// On the wall clock: a date, a delay that an earlier process gave, or the end of a job.
     WallMs(u64),
 }
 
-/// What memory holds of a job.
+/// What a job is about, as far as decisions depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plain,
+    Step,
+    Notification,
+}
+
+impl Kind {
+    pub const fn of(work: &BodyWork) -> Self {
+        match work {
+            BodyWork::Job => Self::Plain,
+            BodyWork::Step { .. } => Self::Step,
+            BodyWork::Notification { .. } => Self::Notification,
+        }
+    }
+}
+
+/// What memory holds of a job. There may be millions: every byte counts.
 #[derive(Debug)]
 pub(super) struct JobEntry {
+    pub order: u64,
+    pub due: Due,
+    /// `None`: read it again before it is delivered.
+    pub body: Option<Arc<Body>>,
     pub queue: u32,
     pub priority: u32,
-    pub order: u64,
     pub turn: u32,
     pub attempts: u32,
     pub max_attempts: u32,
-    pub state: JobState,
-    pub due: Due,
-    /// What `due` is on the wall clock; 0 for now. Stored, so that a restart keeps it.
-    pub run_at_ms: u64,
     pub dedup: Option<Digest128>,
     pub dedup_scope: DedupScope,
-    /// `None`: read it again before it is delivered.
-    pub body: Option<Arc<Body>>,
+    pub stage: Stage,
+    pub kind: Kind,
     /// A claim of this row is in the store and must go with it.
     pub has_claim_row: bool,
     /// Found after an unclean end: it may be what ended the process, so its next claim must be
     /// durable before it is delivered.
     pub is_suspect: bool,
+    /// Its holder was asked to stop: it is not delivered again.
+    pub is_cancel_requested: bool,
 }
+
+const _: () = assert!(size_of::<JobEntry>() <= 80, "a million waiting jobs must stay affordable");
 
 impl JobEntry {
     /// A job that has not been delivered and can be as soon as its commit is durable.
     pub fn new(queue: u32, order: u64, priority: u32, max_attempts: u32) -> Self {
         Self {
+            order,
+            due: Due::Now,
+            body: None,
             queue,
             priority,
-            order,
             turn: 0,
             attempts: 0,
             max_attempts,
-            state: JobState::Committing,
-            due: Due::Now,
-            run_at_ms: 0,
             dedup: None,
             dedup_scope: DedupScope::Waiting,
-            body: None,
+            stage: Stage::Committing,
+            kind: Kind::Plain,
             has_claim_row: false,
             is_suspect: false,
+            is_cancel_requested: false,
         }
     }
 
-    pub fn become_state(&mut self, next: JobState) {
-        assert!(self.state.can_become(next), "no way from {:?} to {next:?}", self.state);
-        self.state = next;
+    pub fn become_stage(&mut self, next: Stage) {
+        assert!(self.stage.can_become(next), "no way from {:?} to {next:?}", self.stage);
+        self.stage = next;
     }
 
     pub fn id(&self, row: u64) -> JobId {
         JobId { row, turn: self.turn }
     }
 
-    /// The stored form with this body.
-    pub fn stored<'a>(&self, body: &'a Body, dead_at_ms: Option<u64>) -> JobRow<&'a Body> {
+    /// Where users see it.
+    pub fn state(&self) -> JobState {
+        match (self.stage, self.due) {
+            (Stage::Committing, Due::Now) | (Stage::Pending, _) => JobState::Pending,
+            (Stage::Committing | Stage::Scheduled, _) => JobState::Scheduled,
+            (Stage::Claimed, _) => JobState::Claimed,
+            (Stage::Done, _) => JobState::Done,
+            (Stage::Dead, _) => JobState::Dead,
+        }
+    }
+
+    /// The stored form of a live job with this body, not claimable before `run_at_ms` (0 for now).
+    pub fn stored<'a>(&self, body: &'a Body, run_at_ms: u64) -> JobRow<&'a Body> {
         assert!(self.max_attempts >= 1, "a job of no attempts could never be delivered");
         assert!(self.attempts <= self.max_attempts, "more deliveries than allowed");
         JobRow {
@@ -136,10 +187,39 @@ impl JobEntry {
             turn: self.turn,
             attempts: self.attempts,
             max_attempts: self.max_attempts,
-            run_at_ms: self.run_at_ms,
-            dead_at_ms,
+            run_at_ms,
+            ended: None,
             dedup_scope: self.dedup_scope,
             body,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stages_allow_what_the_drawing_shows() {
+        use Stage::{Claimed, Committing, Dead, Done, Pending, Scheduled};
+        let stages = [Committing, Scheduled, Pending, Claimed, Done, Dead];
+        let mut ways = 0;
+        for from in stages {
+            for to in stages {
+                ways += usize::from(from.can_become(to));
+            }
+        }
+
+        assert_eq!(ways, 9);
+        assert!(!Committing.can_become(Claimed));
+    }
+
+    #[test]
+    fn what_is_done_stays_done_and_what_is_dead_only_comes_back_through_a_commit() {
+        use Stage::{Claimed, Committing, Dead, Done, Pending, Scheduled};
+        for next in [Committing, Scheduled, Pending, Claimed, Done, Dead] {
+            assert!(!Done.can_become(next), "{next:?}");
+            assert_eq!(Dead.can_become(next), next == Committing, "{next:?}");
         }
     }
 }

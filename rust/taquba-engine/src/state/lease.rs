@@ -10,12 +10,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::{Effects, State};
+use super::settle::Ended;
+use super::{Effects, OutletId, State};
 use crate::clock::Now;
-use crate::command::SubscriptionId;
-use crate::error::Error;
+use crate::command::{AttemptEnd, Reply, SubscriptionId};
+use crate::error::{Error, Result};
 use crate::ids::{ClaimToken, JobId};
-use crate::options::bounded_ms;
+use crate::options::{bounded_ms, check_lease};
 
 /// Ended claims that are remembered, so that a late outcome can be told which job it was for.
 const REMEMBERED_COUNT: usize = 1024;
@@ -32,6 +33,7 @@ pub(super) enum Holder {
     Pull {
         pull: u64,
         place: usize,
+        outlet: OutletId,
     },
 }
 
@@ -43,6 +45,10 @@ pub(super) struct Lease {
     pub duration: Option<Duration>,
     /// On the monotonic clock; `None` until it is delivered, or if it does not end by itself.
     pub expires_ms: Option<u64>,
+    /// When it was granted, on the wall clock.
+    pub started_at_ms: u64,
+    /// Whether its holder has the job; its body may still have to be read.
+    pub is_delivered: bool,
 }
 
 /// All live leases.
@@ -78,10 +84,24 @@ impl Leases {
         self.by_token.get(&token)
     }
 
-    pub fn grant(&mut self, lease: Lease) -> ClaimToken {
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (ClaimToken, &Lease)> {
+        self.by_token.iter().map(|(&token, lease)| (token, lease))
+    }
+
+    pub fn grant(
+        &mut self,
+        row: u64,
+        holder: Holder,
+        duration: Option<Duration>,
+        now: Now,
+    ) -> ClaimToken {
         assert!(self.next_token < self.last_token, "out of claim tokens: reopen the store");
         let token = ClaimToken(self.next_token);
         self.next_token += 1;
+        let started_at_ms = now.wall_ms;
+        let lease =
+            Lease { row, holder, duration, expires_ms: None, started_at_ms, is_delivered: false };
         self.by_token.insert(token, lease);
         self.fresh.push(token);
         token
@@ -90,12 +110,24 @@ impl Leases {
     /// The holder has the job now: time runs.
     pub fn start(&mut self, token: ClaimToken, now: Now) {
         let lease = self.by_token.get_mut(&token).expect("the caller holds the lease");
+        lease.is_delivered = true;
         if let Some(duration) = lease.duration {
-            let duration_ms = bounded_ms(duration);
-            let expires_ms = now.mono_ms + duration_ms;
+            let expires_ms = now.mono_ms + bounded_ms(duration);
             lease.expires_ms = Some(expires_ms);
             self.by_expiry.insert((expires_ms, token));
         }
+    }
+
+    /// Prolongs a lease; one that the engine keeps needs none. `false` if it is over.
+    fn renew(&mut self, token: ClaimToken, duration: Duration, at_least: bool, now: Now) -> bool {
+        let Some(lease) = self.by_token.get_mut(&token) else { return false };
+        let Some(expires_ms) = lease.expires_ms else { return true };
+        let renewed_ms = now.mono_ms + bounded_ms(duration);
+        let renewed_ms = if at_least { renewed_ms.max(expires_ms) } else { renewed_ms };
+        lease.expires_ms = Some(renewed_ms);
+        self.by_expiry.remove(&(expires_ms, token));
+        self.by_expiry.insert((renewed_ms, token));
+        true
     }
 
     /// Ends a lease.
@@ -160,11 +192,27 @@ impl Leases {
 }
 
 impl State {
+    /// Prolongs a holder's lease. Nothing is written: no lease outlives its process.
+    pub(super) fn renew(
+        &mut self,
+        token: ClaimToken,
+        duration: Duration,
+        at_least: bool,
+        now: Now,
+    ) -> Result<Reply> {
+        check_lease("lease", Some(duration))?;
+        if self.leases.renew(token, duration, at_least, now) {
+            Ok(Reply::Done)
+        } else {
+            Err(self.leases.lost(token))
+        }
+    }
+
     /// Takes back every job whose lease has ended.
     pub(super) fn expire_leases(&mut self, now: Now, fx: &mut Effects) {
         while let Some(token) = self.leases.first_expired(now) {
             let error = "the lease expired before the job was settled";
-            self.end_unsettled(token, error, now, fx);
+            self.end_unsettled(token, Ended::because(AttemptEnd::Expired, error), now, fx);
         }
     }
 }

@@ -18,52 +18,68 @@
 //!
 //! | stage | file |
 //! |---|---|
-//! | a job's entry and its allowed states | `job.rs` |
+//! | a job's entry and its allowed stages; the table of all entries | `job.rs`, `paged.rs` |
 //! | enqueue, dedup key | `enqueue.rs` |
-//! | becoming claimable: now, at a time, after a commit | `durable.rs`, `schedule.rs` |
-//! | claim, lease, delivery | `claim.rs`, `lease.rs` |
-//! | ack, retry, dead letter | `settle.rs` |
+//! | becoming claimable: after a commit, at a time, woken | `durable.rs`, `schedule.rs` |
+//! | claim, wait, lease, delivery | `claim.rs`, `wait.rs`, `lease.rs` |
+//! | its body and its payload object | `body.rs` |
+//! | ack, retry, and what happens along with them | `settle.rs`, `effects.rs` |
+//! | done, dead, requeued, cancelled, purged | `ended.rs` |
 //! | submit, next step, end of a run, notification | `run.rs` |
+//! | key-value space | `kv.rs` |
 //! | after a restart | `recover.rs` |
-//! | counting | `stats.rs` |
+//! | looking, counting | `list.rs`, `stats.rs` |
 //!
 //! # Not here
 //!
 //! Writing rows, waiting for them and reading clocks is `engine.rs`; the bytes are `record/`.
 
+mod body;
 mod claim;
 mod durable;
+mod effects;
+mod ended;
 mod enqueue;
 mod job;
+mod kv;
 mod lease;
+mod list;
+mod paged;
 mod queue;
 mod recover;
 mod run;
 mod schedule;
 mod settle;
 mod stats;
+mod wait;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use crate::clock::Now;
-use crate::command::{Claim, Command, Reply, SubscriptionId, Ticket};
+use crate::command::{Claim, Command, KvRange, Reply, SubscriptionId, Ticket};
 use crate::error::Result;
-use crate::ids::RunId;
-use crate::options::OpenOptions;
-use crate::record::Row;
+use crate::ids::{ClaimToken, KvKey, RunId};
+use crate::limits::LIST_COUNT_MAX;
+use crate::options::{OpenOptions, check_count};
+use crate::record::{Payload, PayloadName, PayloadRef, Row};
 
-pub use job::JobState;
+pub use list::JobView;
 pub use recover::Recovery;
+pub use stats::queue_stats;
 
-use claim::{Pull, Subscription, Waiting};
+use body::Change;
+use claim::{Pull, Subscription};
 use durable::Activation;
-use job::JobEntry;
+use job::{JobEntry, Stage};
+use kv::KvSpace;
 use lease::Leases;
+use paged::Paged;
 use queue::Queues;
 use run::Runs;
 use schedule::Schedule;
+use wait::WaitingPulls;
 
 /// Maps are looked up, never walked: a fixed hasher keeps runs alike without costing order.
 type FixedMap<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
@@ -92,6 +108,23 @@ pub enum Release {
     Durable,
 }
 
+/// What is asked that only the log can answer. It is read once everything applied before is durable.
+#[derive(Clone, Debug)]
+pub enum Query {
+    /// How a run ended.
+    Run(RunId),
+    /// One job, with its payload.
+    Job(JobView),
+    /// A page of jobs, and where the next one begins.
+    Jobs(Vec<JobView>, Option<u64>),
+    /// What a key holds.
+    Value(KvKey),
+    /// A page of keys.
+    Range(KvRange),
+    /// Who owns the store.
+    Owner,
+}
+
 /// What one or more applications ask the engine to do.
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -99,16 +132,36 @@ pub struct Effects {
     pub replies: Vec<(Origin, Result<Reply>, Release)>,
     /// Deliveries to subscriptions.
     pub claims: Vec<(OutletId, SubscriptionId, Claim)>,
-    /// Rows whose body is needed: read them and call [`State::loaded`].
+    /// Holders that are to be asked to stop.
+    pub cancels: Vec<(OutletId, ClaimToken)>,
+    /// Rows whose body is needed: read them and call [`State::loaded`] or [`State::not_found`].
     pub loads: Vec<u64>,
-    /// Ended runs whose outcome somebody asks for: read the run's row and reply.
-    pub run_reads: Vec<(Origin, RunId)>,
+    /// Payloads that granted jobs need: read them and call [`State::object_read`].
+    pub object_reads: Vec<(u64, PayloadRef)>,
+    /// Keys whose stored value is needed: read them and call [`State::value_read`].
+    pub value_reads: Vec<(KvKey, u64)>,
+    /// Questions to the log.
+    pub queries: Vec<(Origin, Query)>,
+    /// Payload objects that no row names any more.
+    pub unnamed: Vec<PayloadName>,
 }
 
 impl Effects {
     /// Answers at once.
     fn answer(&mut self, origin: Origin, result: Result<Reply>) {
         self.replies.push((origin, result, Release::Now));
+    }
+
+    /// A payload came in that no row will name.
+    fn disown(&mut self, payload: &Payload) {
+        self.unnamed.extend(payload.object().map(|object| object.name));
+    }
+
+    /// Answers a refusal; what went well is answered elsewhere.
+    fn refuse(&mut self, origin: Origin, result: Result<()>) {
+        if let Err(error) = result {
+            self.answer(origin, Err(error));
+        }
     }
 
     /// Answers when it is durable; a refusal promises nothing and leaves at once.
@@ -131,14 +184,20 @@ pub struct Batch {
 pub struct State {
     options: Arc<OpenOptions>,
     queues: Queues,
-    jobs: FixedMap<u64, JobEntry>,
+    jobs: Paged<JobEntry>,
+    objects: BTreeMap<u64, PayloadName>,
     dedup: FixedMap<(u32, Digest128), u64>,
     schedule: Schedule,
     leases: Leases,
     runs: Runs,
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
     pulls: BTreeMap<u64, Pull>,
-    loading: BTreeMap<u64, Waiting>,
+    waiting: WaitingPulls,
+    /// Granted jobs whose body or payload is being read.
+    loading: BTreeMap<u64, ClaimToken>,
+    /// Changes that wait for the body of their job.
+    parked: BTreeMap<u64, Vec<(Origin, Change)>>,
+    kv: KvSpace,
     activations: VecDeque<(u64, Activation)>,
     rows: Vec<Row>,
     row_bytes: usize,
@@ -158,18 +217,25 @@ impl State {
     pub fn apply(&mut self, origin: Origin, command: Command, now: Now, fx: &mut Effects) {
         match command {
             Command::Enqueue { queue, jobs } => {
-                fx.promise(origin, self.enqueue(&queue, jobs, now));
+                let enqueued = self.enqueue(&queue, jobs, now, fx);
+                fx.promise(origin, enqueued);
             }
-            Command::Claim { queue, count_max, lease } => {
-                if let Err(error) = self.pull(origin, &queue, count_max, lease, now, fx) {
-                    fx.answer(origin, Err(error));
-                }
+            Command::Claim { queue, count_max, lease, wait } => {
+                let pulled = self.pull(origin, &queue, count_max, lease, wait, now, fx);
+                fx.refuse(origin, pulled);
             }
-            Command::Settle { token, verdict } => {
-                let settled = self.settle(token, verdict, now, fx);
+            Command::Withdraw { ticket } => self.withdraw(origin.outlet, ticket),
+            Command::Renew { token, lease, at_least } => {
+                fx.answer(origin, self.renew(token, lease, at_least, now));
+            }
+            Command::Settle { token, verdict, effects } => {
+                let settled = self.settle(token, verdict, effects, now, fx);
                 fx.promise(origin, settled);
             }
-            Command::Submit { queue, runs } => fx.promise(origin, self.submit(&queue, runs, now)),
+            Command::Submit { queue, runs } => {
+                let submitted = self.submit(&queue, runs, now, fx);
+                fx.promise(origin, submitted);
+            }
             Command::AwaitRun { run_id } => self.await_run(origin, run_id, fx),
             Command::Subscribe { queue, concurrency, observes_runs, job_timeout } => {
                 let outlet = origin.outlet;
@@ -182,8 +248,39 @@ impl State {
                 self.unsubscribe(subscription);
                 fx.answer(origin, Ok(Reply::Done));
             }
-            Command::Stats => fx.answer(origin, Ok(Reply::Stats(self.stats()))),
+            Command::CancelJob { job_id } => {
+                let cancelled = self.cancel_job(job_id, fx);
+                fx.promise(origin, cancelled);
+            }
+            Command::WakeJob { job_id } => self.wake(origin, job_id, now, fx),
+            Command::RequeueJob { job_id } => self.requeue(origin, job_id, fx),
+            Command::PurgeDead { queue, older_than } => {
+                fx.promise(origin, self.purge_dead(&queue, older_than, now));
+            }
+            Command::KvWrite { key, expected, value } => {
+                self.write_value(origin, key, expected, value, fx);
+            }
             Command::AwaitRoom => fx.promise(origin, Ok(Reply::Done)),
+            look => self.look(origin, look, fx),
+        }
+    }
+
+    /// Answers what changes nothing.
+    fn look(&self, origin: Origin, command: Command, fx: &mut Effects) {
+        match command {
+            Command::GetJob { job_id } => self.get_job(origin, job_id, fx),
+            Command::ListJobs { queue, state, after, count_max } => {
+                let listed = self.list_jobs(origin, &queue, state, after, count_max, fx);
+                fx.refuse(origin, listed);
+            }
+            Command::KvGet { key } => fx.queries.push((origin, Query::Value(key))),
+            Command::KvScan(range) => match check_count("limit", range.count_max, LIST_COUNT_MAX) {
+                Ok(()) => fx.queries.push((origin, Query::Range(range))),
+                Err(error) => fx.answer(origin, Err(error)),
+            },
+            Command::Owner => fx.queries.push((origin, Query::Owner)),
+            Command::Stats => fx.answer(origin, Ok(Reply::Stats(self.stats()))),
+            other => unreachable!("`apply` decides {other:?}"),
         }
     }
 
@@ -209,6 +306,19 @@ impl State {
     fn write(&mut self, row: Row) {
         self.row_bytes += row.size_bytes();
         self.rows.push(row);
+    }
+
+    /// The entry of a row that is known to be there.
+    fn job(&self, row: u64) -> &JobEntry {
+        self.jobs.get(row).expect("the caller holds the row")
+    }
+
+    fn job_mut(&mut self, row: u64) -> &mut JobEntry {
+        self.jobs.get_mut(row).expect("the caller holds the row")
+    }
+
+    fn job_is(&self, row: u64, stage: Stage) -> bool {
+        self.jobs.get(row).is_some_and(|entry| entry.stage == stage)
     }
 
     /// Takes the next number of the sequence.

@@ -2,29 +2,81 @@
 //!
 //! # Invariants
 //!
-//! 1. `ready` holds exactly the jobs in [`super::JobState::Pending`], by priority, then by place
+//! 1. `ready` holds exactly the jobs in [`super::job::Stage::Pending`], by priority, then by place
 //!    in the sequence. The sequence is persisted and only grows, so the order outlives restarts.
 //! 2. A queue is created by its first command and never goes away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::State;
+use super::paged::Paged;
 use crate::error::{Error, Result};
 use crate::ids::QueueName;
 use crate::limits::QUEUES_COUNT_MAX;
 use crate::options::QueueConfig;
-use crate::record::{QueueRow, Row, keys};
+use crate::record::{QueueCounts, QueueRow, Row, keys};
+
+/// Claimable jobs: a lane for each priority, in each lane the order of the sequence.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    /// Priority → order → row. No lane is empty.
+    lanes: BTreeMap<u32, Paged<u64>>,
+    count: u64,
+}
+
+impl Ready {
+    pub fn len(&self) -> u64 {
+        self.count
+    }
+
+    pub fn insert(&mut self, priority: u32, order: u64, row: u64) {
+        let is_free = self.lanes.entry(priority).or_default().insert(order, row);
+        assert!(is_free, "two jobs have one place in the queue");
+        self.count += 1;
+    }
+
+    pub fn remove(&mut self, priority: u32, order: u64) {
+        let lane = self.lanes.get_mut(&priority).expect("a pending job's lane is there");
+        let removed = lane.remove(order);
+        assert!(removed.is_some(), "a pending job is in its lane");
+        self.end_removal(priority);
+    }
+
+    pub fn pop_first(&mut self) -> Option<u64> {
+        let (&priority, lane) = self.lanes.iter_mut().next()?;
+        let (_, row) = lane.pop_first().expect("no lane is empty");
+        self.end_removal(priority);
+        Some(row)
+    }
+
+    /// In the order in which they will be claimed.
+    pub fn rows(&self) -> impl Iterator<Item = u64> {
+        self.lanes.values().flat_map(|lane| lane.range_from(0).map(|(_, row)| *row))
+    }
+
+    fn end_removal(&mut self, priority: u32) {
+        self.count -= 1;
+        if self.lanes.get(&priority).is_some_and(Paged::is_empty) {
+            self.lanes.remove(&priority);
+        }
+    }
+}
 
 /// One queue.
 #[derive(Debug)]
 pub(super) struct Queue {
     pub name: QueueName,
     pub config: QueueConfig,
-    /// (priority, order) → row.
-    pub ready: BTreeMap<(u32, u64), u64>,
+    pub ready: Ready,
     pub scheduled_count: u64,
+    /// Jobs that will be pending when their commit is durable.
+    pub committing_pending_count: u64,
+    /// Jobs that will be scheduled then.
+    pub committing_scheduled_count: u64,
     pub claimed_count: u64,
-    pub dead_count: u64,
+    pub done_count: u64,
+    /// (when it died, row)
+    pub dead: BTreeSet<(u64, u64)>,
     pub live_run_count: u64,
     /// A subscription of this process has a hook for the runs of this queue.
     pub observes_runs: bool,
@@ -32,6 +84,30 @@ pub(super) struct Queue {
     pub totals: QueueRow,
     /// The totals differ from what is stored.
     pub is_dirty: bool,
+}
+
+impl Queue {
+    /// What it holds now.
+    pub fn counts(&self) -> QueueCounts {
+        QueueCounts {
+            pending: self.ready.len(),
+            scheduled: self.scheduled_count,
+            claimed: self.claimed_count,
+            done: self.done_count,
+            dead: self.dead.len() as u64,
+            live_runs: self.live_run_count,
+        }
+    }
+
+    /// What it holds once all that is being committed is durable.
+    fn counts_with_commit(&self) -> QueueCounts {
+        let counts = self.counts();
+        QueueCounts {
+            pending: counts.pending + self.committing_pending_count,
+            scheduled: counts.scheduled + self.committing_scheduled_count,
+            ..counts
+        }
+    }
 }
 
 /// All queues: by name for callers, by index for rows.
@@ -71,10 +147,13 @@ impl Queues {
         self.list.push(Queue {
             name,
             config,
-            ready: BTreeMap::new(),
+            ready: Ready::default(),
             scheduled_count: 0,
+            committing_pending_count: 0,
+            committing_scheduled_count: 0,
             claimed_count: 0,
-            dead_count: 0,
+            done_count: 0,
+            dead: BTreeSet::new(),
             live_run_count: 0,
             observes_runs: false,
             totals,
@@ -99,6 +178,7 @@ impl Queues {
         let row = |index: u32| {
             let queue = self.at_mut(index);
             queue.is_dirty = false;
+            queue.totals.counts = queue.counts_with_commit();
             Row::Put(keys::queue(index), queue.totals.encode())
         };
         dirty.into_iter().map(row).collect()

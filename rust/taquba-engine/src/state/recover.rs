@@ -3,23 +3,30 @@
 //! # Invariants
 //!
 //! 1. A job that was claimed when the last owner ended is pending again and has consumed an
-//!    attempt; after its last attempt it is dead, and its run has failed.
+//!    attempt; after its last attempt it is dead, and its run has failed. If its holder had been asked
+//!    to stop, it is gone.
 //! 2. After an unclean end every recovered job is suspect: it may be what ended the process. Its
 //!    next claim is durable before it is delivered.
 //! 3. A damaged row is moved aside and counted; it stops neither its queue nor the open.
+//! 4. Rows are placed one by one as they come: memory holds what the state holds, however many there
+//!    are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::enqueue::due_of;
-use super::job::{Due, JobEntry, JobState};
+use super::job::{JobEntry, Kind, Stage};
+use super::kv::KvSpace;
 use super::lease::Leases;
+use super::paged::Paged;
 use super::queue::Queues;
 use super::run::{RunEntry, Runs, step_dedup};
 use super::schedule::{Expired, Schedule};
+use super::settle::{Ended, after_attempt};
+use super::wait::WaitingPulls;
 use super::{Effects, FixedMap, SplitMix64, State, digest128};
 use crate::clock::Now;
-use crate::command::Start;
+use crate::command::{AttemptEnd, Start};
 use crate::ids::{QueueName, RunId};
 use crate::limits::QUEUES_COUNT_MAX;
 use crate::options::OpenOptions;
@@ -28,19 +35,44 @@ use crate::record::{Undecodable, keys};
 
 use bytes::Bytes;
 
-/// Rows on their way to a [`State`].
-#[derive(Debug, Default)]
+/// A state that is being rebuilt.
 pub struct Recovery {
-    queues: BTreeMap<u32, QueueRow>,
-    jobs: BTreeMap<u64, JobRow<Body>>,
+    state: State,
+    was_clean: bool,
+    now: Now,
     claims: BTreeMap<u64, ClaimRow>,
-    runs: Vec<(RunId, RunRow)>,
+    live_runs: Vec<RunId>,
+    /// Jobs whose last attempt was cut short, and when that began.
+    exhausted: Vec<(u64, Option<u64>)>,
     damaged: Vec<(Bytes, Bytes)>,
-    quarantined_count: u64,
 }
 
 impl Recovery {
-    /// Takes one row of the scan, in any order.
+    /// The tags of the rows that are needed, in the order in which they have to come: a job is placed
+    /// when it comes, so what it refers to must be known by then.
+    pub const TAGS: [u8; 5] = [keys::QUEUE, keys::CLAIM, keys::RUN, keys::JOB, keys::QUARANTINE];
+
+    /// Begins with nothing.
+    #[must_use]
+    pub fn new(
+        options: Arc<OpenOptions>,
+        was_clean: bool,
+        epoch: u32,
+        sequence: &Sequence,
+        now: Now,
+    ) -> Self {
+        Self {
+            state: State::empty(options, epoch, sequence),
+            was_clean,
+            now,
+            claims: BTreeMap::new(),
+            live_runs: Vec::new(),
+            exhausted: Vec::new(),
+            damaged: Vec::new(),
+        }
+    }
+
+    /// Takes one row.
     pub fn add(&mut self, key: Bytes, value: Bytes) {
         if let Err(Undecodable(reason)) = self.try_add(&key, &value) {
             tracing::error!(key = ?key, reason, "a damaged row is moved aside");
@@ -54,15 +86,7 @@ impl Recovery {
             Some(&keys::QUEUE) => {
                 let index = keys::queue_index_of(key).ok_or_else(bad_key)?;
                 check_queue_index(index)?;
-                let row = QueueRow::decode(value)?;
-                row.name.parse::<QueueName>().map_err(|error| Undecodable(error.to_string()))?;
-                self.queues.insert(index, row);
-            }
-            Some(&keys::JOB) => {
-                let row = keys::row_of(key).ok_or_else(bad_key)?;
-                let stored = JobRow::decode(value)?;
-                check_queue_index(stored.queue)?;
-                self.jobs.insert(row, stored);
+                self.add_queue(index, QueueRow::decode(value)?)?;
             }
             Some(&keys::CLAIM) => {
                 let row = keys::row_of(key).ok_or_else(bad_key)?;
@@ -72,59 +96,147 @@ impl Recovery {
                 let run_id = keys::run_of(key).ok_or_else(bad_key)?;
                 let stored = RunRow::decode(value)?;
                 check_queue_index(stored.queue)?;
-                self.runs.push((run_id, stored));
+                self.add_run(run_id, &stored);
             }
-            Some(&keys::QUARANTINE) => self.quarantined_count += 1,
-            _ if key == keys::META || key == keys::SEQUENCE => {}
+            Some(&keys::JOB) => {
+                let row = keys::row_of(key).ok_or_else(bad_key)?;
+                let stored = JobRow::decode(value)?;
+                check_queue_index(stored.queue)?;
+                self.add_job(row, stored);
+            }
+            Some(&keys::QUARANTINE) => self.state.quarantined_count += 1,
             _ => return Err(bad_key()),
         }
         Ok(())
     }
 
-    /// The highest index that any row speaks of.
-    fn last_queue(&self) -> Option<u32> {
-        let of_jobs = self.jobs.values().map(|job| job.queue);
-        let of_runs = self.runs.iter().map(|(_, run)| run.queue);
-        self.queues.keys().copied().chain(of_jobs).chain(of_runs).max()
+    fn add_queue(&mut self, index: u32, row: QueueRow) -> Result<(), Undecodable> {
+        let name: Result<QueueName, _> = row.name.parse();
+        let name = name.map_err(|error| Undecodable(error.to_string()))?;
+        self.fill_queues(index);
+        let config = self.state.options.queue_config(&name).clone();
+        self.state.queues.push(name, config, row);
+        Ok(())
     }
 
-    /// Builds the state, with rows to write before anything is served.
+    /// Closes the holes below `end` that damaged queue rows leave: their jobs stay together under a
+    /// name that says so.
+    fn fill_queues(&mut self, end: u32) {
+        while self.state.queues.len() < end {
+            let name = format!("damaged-{}", self.state.queues.len());
+            let row = QueueRow { name: name.clone(), ..QueueRow::default() };
+            let config = self.state.options.default_queue_config.clone();
+            let name = name.parse().expect("it keeps the rule of names");
+            self.state.queues.push(name, config, row);
+        }
+    }
+
+    fn add_run(&mut self, run_id: RunId, stored: &RunRow) {
+        self.fill_queues(stored.queue + 1);
+        match (&stored.ended, stored.retention_ms) {
+            (None, _) => {
+                self.state.queues.at_mut(stored.queue).live_run_count += 1;
+                self.live_runs.push(run_id.clone());
+            }
+            (Some(ended), Some(retention_ms)) => {
+                let at_ms = ended.at_ms.saturating_add(retention_ms);
+                self.state.schedule.forget_at(at_ms, Expired::Run(run_id.clone()));
+            }
+            (Some(_), None) => {}
+        }
+        self.state.runs.insert(run_id, RunEntry::of(stored));
+    }
+
+    fn add_job(&mut self, row: u64, stored: JobRow<Body>) {
+        self.fill_queues(stored.queue + 1);
+        let state = &mut self.state;
+        state.next_row = state.next_row.max(row + 1).max(stored.order + 1);
+        let mut entry = JobEntry {
+            turn: stored.turn,
+            attempts: stored.attempts.min(stored.max_attempts),
+            dedup: dedup_of(&stored),
+            dedup_scope: stored.dedup_scope,
+            kind: Kind::of(&stored.body.work),
+            ..JobEntry::new(stored.queue, stored.order, stored.priority, stored.max_attempts)
+        };
+        let claim = self.claims.remove(&row);
+        entry.has_claim_row = claim.is_some();
+        let claim = claim.filter(|claim| claim.turn == stored.turn);
+        if let Some((end, at_ms)) = stored.ended {
+            entry.stage = Stage::of_end(end);
+            entry.dedup = None;
+            self.insert(row, entry, &stored.body);
+            self.state.delete_claim_row(row);
+            self.state.count_ended(row, end, at_ms);
+            return;
+        }
+        if let BodyWork::Step { run_id } = &stored.body.work {
+            state.adopt_step(run_id, stored.queue, row);
+        }
+        entry.is_suspect = !self.was_clean;
+        let start = if stored.run_at_ms == 0 { Start::Now } else { Start::AtMs(stored.run_at_ms) };
+        let run_at_ms;
+        (entry.due, run_at_ms) = due_of(start, self.now);
+        self.insert(row, entry, &stored.body);
+        self.place(row, stored.body, claim.as_ref(), run_at_ms);
+    }
+
+    fn insert(&mut self, row: u64, entry: JobEntry, body: &Body) {
+        let is_new = self.state.jobs.insert(row, entry);
+        assert!(is_new, "a scan finds each row once");
+        self.state.name_object(row, &body.payload);
+    }
+
+    /// Places a live job: where it waits, or among those that will not be delivered again.
+    fn place(&mut self, row: u64, mut body: Body, claim: Option<&ClaimRow>, run_at_ms: u64) {
+        let state = &mut self.state;
+        if claim.is_some_and(|claim| claim.is_cancel_requested) {
+            state.remove_cancelled(row);
+            return;
+        }
+        let entry = state.job_mut(row);
+        let claim = claim.filter(|claim| claim.attempts > entry.attempts);
+        entry.attempts = claim.map_or(entry.attempts, |claim| claim.attempts);
+        if entry.attempts >= entry.max_attempts {
+            entry.attempts = entry.max_attempts;
+            entry.stage = Stage::Claimed;
+            entry.body = Some(Arc::new(body));
+            self.exhausted.push((row, claim.map(|claim| claim.started_at_ms)));
+            return;
+        }
+        if let Some(claim) = claim {
+            let started_at_ms = Some(claim.started_at_ms);
+            let ended = Ended { started_at_ms, end: AttemptEnd::Lost, error: None };
+            body = after_attempt(&body, claim.attempts, ended, None);
+            let value = entry.stored(&body, run_at_ms).encode();
+            state.write(Row::Put(keys::job(row), value));
+        }
+        state.delete_claim_row(row);
+        state.hold_dedup(row);
+        state.keep_body(row, Arc::new(body));
+        state.place(row, self.now);
+    }
+
+    /// The state, with rows to write before anything is served.
     #[must_use]
-    pub fn finish(
-        self,
-        options: Arc<OpenOptions>,
-        was_clean: bool,
-        epoch: u32,
-        sequence: &Sequence,
-        now: Now,
-    ) -> State {
-        let last_queue = self.last_queue();
-        let mut state = State::empty(options, epoch, sequence);
+    pub fn finish(mut self, epoch: u32) -> State {
         let mut effects = Effects::default();
-        state.quarantined_count = self.quarantined_count;
-        state.open_store(epoch);
-        state.move_aside(self.damaged);
-        state.recover_queues(self.queues, last_queue);
-        let is_live = |(run_id, row): &(RunId, RunRow)| row.ended.is_none().then(|| run_id.clone());
-        let live: Vec<RunId> = self.runs.iter().filter_map(is_live).collect();
-        for (run_id, row) in self.runs {
-            state.recover_run(run_id, &row);
+        self.state.open_store(epoch);
+        for (key, value) in self.damaged {
+            self.state.quarantined_count += 1;
+            self.state.write(Row::Put(keys::quarantine(&key), value));
+            self.state.write(Row::Delete(key));
         }
-        let mut exhausted = Vec::new();
-        let mut claims = self.claims;
-        for (row, stored) in self.jobs {
-            let claim = claims.remove(&row);
-            exhausted.extend(state.recover_job(row, stored, claim, was_clean, now));
+        for (row, _) in self.claims {
+            self.state.write(Row::Delete(keys::claim(row)));
         }
-        for (row, _) in claims {
-            state.write(Row::Delete(keys::claim(row)));
+        for (row, started_at_ms) in self.exhausted {
+            let error = Some("the process ended while it ran this job's last attempt");
+            let ended = Ended { started_at_ms, end: AttemptEnd::Lost, error };
+            self.state.bury(row, ended, self.now, &mut effects);
         }
-        for row in exhausted {
-            let error = "the process ended while it ran this job's last attempt";
-            state.bury(row, error, now, &mut effects);
-        }
-        state.fail_stepless_runs(&live, now, &mut effects);
-        state
+        self.state.fail_stepless_runs(&self.live_runs, self.now, &mut effects);
+        self.state
     }
 }
 
@@ -134,14 +246,18 @@ impl State {
         Self {
             options,
             queues: Queues::default(),
-            jobs: FixedMap::default(),
+            jobs: Paged::default(),
+            objects: BTreeMap::new(),
             dedup: FixedMap::default(),
             schedule: Schedule::default(),
             leases: Leases::new(epoch),
             runs: Runs::default(),
             subscriptions: BTreeMap::new(),
             pulls: BTreeMap::new(),
+            waiting: WaitingPulls::default(),
             loading: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            kv: KvSpace::default(),
             activations: std::collections::VecDeque::new(),
             rows: Vec::new(),
             row_bytes: 0,
@@ -172,107 +288,10 @@ impl State {
         self.write(Row::Put(keys::META.into(), meta.encode()));
     }
 
-    fn move_aside(&mut self, damaged: Vec<(Bytes, Bytes)>) {
-        for (key, value) in damaged {
-            self.quarantined_count += 1;
-            self.write(Row::Put(keys::quarantine(&key), value));
-            self.write(Row::Delete(key));
-        }
-    }
-
-    fn recover_queues(&mut self, mut rows: BTreeMap<u32, QueueRow>, last: Option<u32>) {
-        for index in 0..last.map_or(0, |last| last + 1) {
-            // A damaged row leaves a hole: its jobs stay together under a name that says so.
-            let hole = || QueueRow { name: format!("damaged-{index}"), ..QueueRow::default() };
-            self.push_queue(rows.remove(&index).unwrap_or_else(hole));
-        }
-    }
-
-    fn push_queue(&mut self, totals: QueueRow) {
-        let name: QueueName = totals.name.parse().expect("checked when it was read");
-        let config = self.options.queue_config(&name).clone();
-        self.queues.push(name, config, totals);
-    }
-
-    fn recover_run(&mut self, run_id: RunId, stored: &RunRow) {
-        match (&stored.ended, stored.retention_ms) {
-            (None, _) => self.queues.at_mut(stored.queue).live_run_count += 1,
-            (Some(ended), Some(retention_ms)) => {
-                let at_ms = ended.at_ms.saturating_add(retention_ms);
-                self.schedule.forget_at(at_ms, Expired::Run(run_id.clone()));
-            }
-            (Some(_), None) => {}
-        }
-        self.runs.insert(run_id, RunEntry::of(stored));
-    }
-
-    /// Places one job. Returns its row if its attempts are used up.
-    fn recover_job(
-        &mut self,
-        row: u64,
-        stored: JobRow<Body>,
-        claim: Option<ClaimRow>,
-        was_clean: bool,
-        now: Now,
-    ) -> Option<u64> {
-        self.next_row = self.next_row.max(row + 1).max(stored.order + 1);
-        let has_claim_row = claim.is_some();
-        let claimed = claim.filter(|claim| claim.turn == stored.turn).map_or(0, |c| c.attempts);
-        let attempts = stored.attempts.max(claimed).min(stored.max_attempts);
-        let (due, run_at_ms) = match stored.run_at_ms {
-            0 => (Due::Now, 0),
-            at_ms => due_of(Start::AtMs(at_ms), now),
-        };
-        let queue = stored.queue;
-        let mut entry = JobEntry {
-            turn: stored.turn,
-            attempts,
-            due,
-            run_at_ms,
-            dedup: dedup_of(&stored),
-            dedup_scope: stored.dedup_scope,
-            has_claim_row,
-            is_suspect: !was_clean,
-            ..JobEntry::new(queue, stored.order, stored.priority, stored.max_attempts)
-        };
-        if let Some(dead_at_ms) = stored.dead_at_ms {
-            entry.state = JobState::Dead;
-            entry.dedup = None;
-            self.jobs.insert(row, entry);
-            self.count_dead(row, queue, dead_at_ms);
-            return None;
-        }
-        if let BodyWork::Step { run_id } = &stored.body.work {
-            self.adopt_step(run_id, queue, row);
-        }
-        if attempts == stored.max_attempts {
-            return Some(self.recover_exhausted(row, entry, stored.body));
-        }
-        let id = entry.id(row);
-        self.jobs.insert(row, entry);
-        self.hold_dedup(row);
-        self.keep_body(row, Arc::new(stored.body));
-        if due == Due::Now {
-            self.make_ready(row);
-        } else {
-            let entry = self.jobs.get_mut(&row).expect("inserted above");
-            entry.become_state(JobState::Scheduled);
-            self.queues.at_mut(queue).scheduled_count += 1;
-            self.schedule.add(due, id);
-        }
-        None
-    }
-
-    /// Puts a job back as it was when its last attempt was cut short, to be buried.
-    fn recover_exhausted(&mut self, row: u64, mut entry: JobEntry, body: Body) -> u64 {
-        let holder = super::lease::Holder::Pull { pull: 0, place: 0 };
-        let lease = super::lease::Lease { row, holder, duration: None, expires_ms: None };
-        let token = self.leases.grant(lease);
-        self.leases.take(token);
-        entry.state = JobState::Claimed(token);
-        entry.body = Some(Arc::new(body));
-        self.jobs.insert(row, entry);
-        row
+    /// Whether damaged rows were ever moved aside: what they named is not known.
+    #[must_use]
+    pub fn has_quarantine(&self) -> bool {
+        self.quarantined_count > 0
     }
 }
 

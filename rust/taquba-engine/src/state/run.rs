@@ -14,20 +14,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
 use super::enqueue::{check_batch, check_payload, check_start, due_of};
-use super::job::JobEntry;
+use super::job::{JobEntry, Kind};
+use super::lease::Lease;
 use super::schedule::Expired;
-use super::settle::cut_text;
-use super::{Effects, FixedMap, Origin, OutletId, State, digest128};
+use super::settle::{Ended, cut_text};
+use super::{Effects, FixedMap, Origin, OutletId, Query, State, digest128};
 use crate::clock::Now;
-use crate::command::{NewRun, Reply, RunOutcome, Start, StepOutcome, Submitted, TerminalStatus};
+use crate::command::{
+    AttemptEnd, NewRun, Reply, RunOutcome, Start, StepOutcome, Submitted, TerminalStatus, Ticket,
+};
 use crate::error::{Error, Result};
 use crate::ids::{QueueName, RunId};
-use crate::limits::NOTIFICATION_ATTEMPTS;
+use crate::limits::{ERROR_TEXT_BYTES_MAX, NOTIFICATION_ATTEMPTS, RESULT_BYTES_MAX};
 use crate::options::{bounded_ms, check_attempts, check_duration};
-use crate::record::{Body, BodyWork, EndedRun, Headers, Row, RunRow, keys};
+use crate::record::{Body, BodyWork, EndedRun, Headers, Payload, Row, RunRow, keys};
 
 /// What memory holds of a run.
 #[derive(Clone, Copy, Debug)]
@@ -93,8 +94,17 @@ impl Runs {
     }
 
     pub fn drop_waiters(&mut self, outlet: OutletId) {
+        self.retain_waiters(|origin| origin.outlet != outlet);
+    }
+
+    /// Takes back the call with this ticket.
+    pub fn withdraw(&mut self, outlet: OutletId, ticket: Ticket) {
+        self.retain_waiters(|origin| origin.outlet != outlet || origin.ticket != Some(ticket));
+    }
+
+    fn retain_waiters(&mut self, is_kept: impl Fn(&Origin) -> bool) {
         self.waiters.retain(|_, waiters| {
-            waiters.retain(|origin| origin.outlet != outlet);
+            waiters.retain(&is_kept);
             !waiters.is_empty()
         });
     }
@@ -106,15 +116,15 @@ impl State {
         queue: &QueueName,
         runs: Vec<NewRun>,
         now: Now,
+        fx: &mut Effects,
     ) -> Result<Reply> {
-        let hash = |run: &NewRun| Sha256::digest(&run.input).into();
-        let hashes: Vec<[u8; 32]> = runs.iter().map(hash).collect();
+        let hashes: Vec<[u8; 32]> = runs.iter().map(|run| run.input.sha256()).collect();
         self.check_runs(&runs, &hashes)?;
         let queue = self.queue_index(queue)?;
         let submitted = runs
             .into_iter()
             .zip(hashes)
-            .map(|(run, input_sha256)| self.submit_one(queue, run, input_sha256, now))
+            .map(|(run, input_sha256)| self.submit_one(queue, run, input_sha256, now, fx))
             .collect();
         Ok(Reply::Submitted(submitted))
     }
@@ -140,8 +150,10 @@ impl State {
         run: NewRun,
         input_sha256: [u8; 32],
         now: Now,
+        fx: &mut Effects,
     ) -> Submitted {
         if self.runs.entries.contains_key(&run.run_id) {
+            fx.disown(&run.input);
             return Submitted { run_id: run.run_id, newly_submitted: false };
         }
         let config = &self.queues.at(queue).config;
@@ -150,18 +162,19 @@ impl State {
         let max_attempts = run.max_attempts.unwrap_or(config.max_attempts);
         let entry = JobEntry {
             due,
-            run_at_ms,
             dedup: Some(step_dedup(&run.run_id, 0)),
             ..JobEntry::new(queue, self.next_row, priority, max_attempts)
         };
         let body = Body {
             payload: run.input,
             headers: run.headers,
+            enqueued_at_ms: now.wall_ms,
             dedup_key: None,
             last_error: None,
+            history: Vec::new(),
             work: BodyWork::Step { run_id: run.run_id.clone() },
         };
-        let row = self.insert(entry, body).row;
+        let row = self.insert(entry, body, run_at_ms).row;
         let live = RunEntry {
             queue,
             row,
@@ -181,7 +194,7 @@ impl State {
             Some(run) if run.is_live => {
                 self.runs.waiters.entry(run_id).or_default().push(origin);
             }
-            Some(_) => fx.run_reads.push((origin, run_id)),
+            Some(_) => fx.queries.push((origin, Query::Run(run_id))),
             None => fx.answer(origin, Err(Error::RunNotFound { run_id: run_id.to_string() })),
         }
     }
@@ -192,6 +205,7 @@ impl State {
         &mut self,
         row: u64,
         body: &Body,
+        lease: &Lease,
         outcome: StepOutcome,
         now: Now,
         fx: &mut Effects,
@@ -200,7 +214,8 @@ impl State {
             unreachable!("only a step's claim takes a step's outcome")
         };
         if let Err(error) = check_outcome(&outcome) {
-            self.bury(row, &format!("the step's outcome was refused: {error}"), now, fx);
+            let error = format!("the step's outcome was refused: {error}");
+            self.bury(row, Ended::of(lease, AttemptEnd::DeadLettered, Some(&error)), now, fx);
             return;
         }
         let (status, result, error) = match outcome {
@@ -214,15 +229,15 @@ impl State {
             StepOutcome::Fail { reason } => (TerminalStatus::Failed, None, Some(reason)),
             StepOutcome::Cancel { reason } => (TerminalStatus::Cancelled, None, Some(reason)),
         };
-        let turn = self.jobs[&row].turn;
-        let error = error.as_deref().map(|text| Box::from(cut_text(text)));
+        let turn = self.job(row).turn;
+        let error = error.as_deref().map(|text| Box::from(cut_text(text, ERROR_TEXT_BYTES_MAX)));
         let headers = body.headers.clone();
         let ended =
             EndedRun { at_ms: now.wall_ms, status, result, error, headers, final_step: turn };
         if self.end_run(run_id, &ended, now, fx) {
             self.become_notification(row, notification_of(run_id, &ended), now);
         } else {
-            self.ack(row);
+            self.ack(row, Ended::of(lease, AttemptEnd::Acked, None), now);
         }
     }
 
@@ -232,18 +247,27 @@ impl State {
         row: u64,
         run_id: &RunId,
         body: &Body,
-        payload: bytes::Bytes,
+        payload: Payload,
         start: Start,
         now: Now,
     ) {
-        let next = Body { payload, last_error: None, ..body.clone() };
-        let turn = self.jobs[&row].turn + 1;
+        let next = Body {
+            payload,
+            headers: body.headers.clone(),
+            enqueued_at_ms: now.wall_ms,
+            dedup_key: None,
+            last_error: None,
+            history: Vec::new(),
+            work: body.work.clone(),
+        };
+        let turn = self.job(row).turn + 1;
         self.take_over(row, Some(step_dedup(run_id, turn)), Arc::new(next), start, now);
     }
 
     fn become_notification(&mut self, row: u64, body: Body, now: Now) {
-        self.jobs.get_mut(&row).expect("the caller holds the row").max_attempts =
-            NOTIFICATION_ATTEMPTS;
+        let entry = self.job_mut(row);
+        entry.max_attempts = NOTIFICATION_ATTEMPTS;
+        entry.kind = Kind::Notification;
         self.take_over(row, None, Arc::new(body), Start::Now, now);
     }
 
@@ -257,7 +281,7 @@ impl State {
     ) {
         self.free_dedup(row);
         let order = self.take_row();
-        let entry = self.jobs.get_mut(&row).expect("the caller holds the row");
+        let entry = self.jobs.get_mut(row).expect("the caller holds the row");
         entry.turn += 1;
         entry.order = order;
         entry.attempts = 0;
@@ -298,13 +322,13 @@ impl State {
         now: Now,
         fx: &mut Effects,
     ) {
-        let priority = match self.jobs.get(&run.row) {
+        let priority = match self.jobs.get(run.row) {
             Some(job) => job.priority,
             None => self.queues.at(run.queue).config.default_priority,
         };
         if self.end_run(run_id, ended, now, fx) {
             let entry = JobEntry::new(run.queue, self.next_row, priority, NOTIFICATION_ATTEMPTS);
-            self.insert(entry, notification_of(run_id, ended));
+            self.insert(entry, notification_of(run_id, ended), 0);
         }
     }
 
@@ -312,7 +336,7 @@ impl State {
     pub(super) fn fail_stepless_runs(&mut self, found: &[RunId], now: Now, fx: &mut Effects) {
         for run_id in found {
             let Some(&run) = self.runs.live(run_id) else { continue };
-            if self.jobs.contains_key(&run.row) {
+            if self.jobs.get(run.row).is_some() {
                 continue;
             }
             let error = "the record of its present step was damaged and has been moved aside";
@@ -378,10 +402,12 @@ pub(super) fn step_dedup(run_id: &RunId, step_number: u32) -> super::Digest128 {
 
 fn notification_of(run_id: &RunId, ended: &EndedRun) -> Body {
     Body {
-        payload: ended.result.clone().unwrap_or_default(),
+        payload: Payload::Inline(ended.result.clone().unwrap_or_default()),
         headers: Headers::clone(&ended.headers),
+        enqueued_at_ms: ended.at_ms,
         dedup_key: None,
         last_error: None,
+        history: Vec::new(),
         work: BodyWork::Notification {
             run_id: run_id.clone(),
             status: ended.status,
@@ -392,7 +418,7 @@ fn notification_of(run_id: &RunId, ended: &EndedRun) -> Body {
 }
 
 fn check(run: &NewRun) -> Result<()> {
-    check_payload(run.input.len())?;
+    check_payload(&run.input)?;
     check_start(run.start)?;
     check_duration("run_retention", run.retention.unwrap_or_default())?;
     run.max_attempts.map_or(Ok(()), check_attempts)
@@ -400,13 +426,16 @@ fn check(run: &NewRun) -> Result<()> {
 
 fn check_outcome(outcome: &StepOutcome) -> Result<()> {
     match outcome {
-        StepOutcome::Continue { payload } | StepOutcome::Succeed { result: payload } => {
-            check_payload(payload.len())
-        }
+        StepOutcome::Continue { payload } => check_payload(payload),
         StepOutcome::ContinueAfter { payload, delay } => {
-            check_payload(payload.len())?;
+            check_payload(payload)?;
             check_duration("delay", *delay)
         }
-        StepOutcome::Fail { .. } | StepOutcome::Cancel { .. } => Ok(()),
+        StepOutcome::Succeed { result } if result.len() > RESULT_BYTES_MAX => {
+            Err(Error::ResultTooLarge { size_bytes: result.len() })
+        }
+        StepOutcome::Succeed { .. } | StepOutcome::Fail { .. } | StepOutcome::Cancel { .. } => {
+            Ok(())
+        }
     }
 }

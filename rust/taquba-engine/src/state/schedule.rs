@@ -7,17 +7,22 @@
 //! 2. Entries of one instant come out in the order of their rows.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::State;
-use super::job::{Due, JobState};
+use super::body::Change;
+use super::ended::wrong_state;
+use super::job::{Due, Stage};
+use super::{Effects, Origin, State};
 use crate::clock::Now;
+use crate::command::{Reply, Start};
+use crate::error::Result;
 use crate::ids::{JobId, RunId};
-use crate::record::{Row, keys};
+use crate::record::{Body, Row, keys};
 
 /// What to forget when its retention has passed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Expired {
-    DeadJob(u64),
+    Job(u64),
     Run(RunId),
 }
 
@@ -38,8 +43,23 @@ impl Schedule {
         };
     }
 
+    /// Takes out what [`Schedule::add`] put in.
+    pub fn remove(&mut self, due: Due, id: JobId) {
+        let was_there = match due {
+            Due::Now => unreachable!("what is due now is not scheduled"),
+            Due::MonoMs(at_ms) => self.mono.remove(&(at_ms, id)),
+            Due::WallMs(at_ms) => self.wall.remove(&(at_ms, id)),
+        };
+        assert!(was_there, "a scheduled job is in the schedule");
+    }
+
     pub fn forget_at(&mut self, wall_ms: u64, what: Expired) {
         self.retention.insert((wall_ms, what));
+    }
+
+    /// Takes back a [`Schedule::forget_at`].
+    pub fn keep(&mut self, wall_ms: u64, what: Expired) {
+        self.retention.remove(&(wall_ms, what));
     }
 
     /// Milliseconds until the next entry is due.
@@ -71,37 +91,89 @@ impl State {
     #[must_use]
     pub fn next_timer_ms(&self, now: Now) -> Option<u64> {
         let lease = self.leases.next_expiry_ms(now);
-        [self.schedule.next_in_ms(now), lease].into_iter().flatten().min()
+        let wait = self.waiting.next_deadline_ms(now);
+        [self.schedule.next_in_ms(now), lease, wait].into_iter().flatten().min()
     }
 
-    /// Lets everything happen that is due: scheduled jobs, expired leases, passed retention.
-    pub fn tick(&mut self, now: Now, fx: &mut super::Effects) {
+    /// Lets everything happen that is due: scheduled jobs, expired leases, ended waits, passed
+    /// retention.
+    pub fn tick(&mut self, now: Now, fx: &mut Effects) {
         while let Some(id) = self.schedule.pop_due(now) {
             self.promote(id);
         }
         self.expire_leases(now, fx);
+        self.serve_waiting(now, fx);
+        self.end_waits(now, fx);
         while let Some(what) = self.schedule.pop_expired(now) {
             self.forget(&what);
         }
     }
 
+    /// Makes a scheduled job claimable now; its body may have to be read first.
+    pub(super) fn wake(&mut self, origin: Origin, job_id: JobId, now: Now, fx: &mut Effects) {
+        let body = self.jobs.get(job_id.row).and_then(|entry| entry.body.clone());
+        match (self.check_waits(job_id), body) {
+            (Ok(()), None) => self.park(origin, Change::Wake(job_id), fx),
+            (Ok(()), Some(body)) => {
+                let woken = self.wake_with(job_id, body, now);
+                fx.promise(origin, woken);
+            }
+            (Err(error), _) => fx.answer(origin, Err(error)),
+        }
+    }
+
+    pub(super) fn wake_with(&mut self, job_id: JobId, body: Arc<Body>, now: Now) -> Result<Reply> {
+        self.check_waits(job_id)?;
+        let row = job_id.row;
+        let entry = self.job_mut(row);
+        match entry.stage {
+            Stage::Scheduled => {
+                self.take_from_index(row);
+                self.drop_body(row);
+                self.put_back(row, body, Start::Now, now);
+            }
+            Stage::Committing => {
+                // Its commit is on the way and will find it due; the row has to say so as well.
+                self.end_commit(row);
+                let entry = self.job_mut(row);
+                entry.due = Due::Now;
+                let value = entry.stored(&body, 0).encode();
+                self.write(Row::Put(keys::job(row), value));
+                self.begin_commit(row);
+            }
+            // It is claimable already.
+            _ => {}
+        }
+        Ok(Reply::Done)
+    }
+
+    fn check_waits(&self, job_id: JobId) -> Result<()> {
+        let entry = self.find(job_id)?;
+        match entry.stage {
+            Stage::Committing | Stage::Scheduled | Stage::Pending => Ok(()),
+            Stage::Claimed | Stage::Done | Stage::Dead => {
+                let state = entry.state().name();
+                Err(wrong_state(state, job_id, "only scheduled jobs can be woken"))
+            }
+        }
+    }
+
     fn promote(&mut self, id: JobId) {
-        let Some(entry) = self.jobs.get(&id.row) else { return };
-        if entry.turn != id.turn || entry.state != JobState::Scheduled {
+        let Some(entry) = self.jobs.get(id.row) else { return };
+        if entry.turn != id.turn || entry.stage != Stage::Scheduled {
             return;
         }
-        self.queues.at_mut(entry.queue).scheduled_count -= 1;
+        let queue = entry.queue;
+        self.queues.at_mut(queue).scheduled_count -= 1;
         self.make_ready(id.row);
     }
 
     fn forget(&mut self, what: &Expired) {
         match what {
-            Expired::DeadJob(row) => {
-                let entry = self.jobs.get(row).expect("a dead job leaves by its retention only");
-                assert!(entry.state == JobState::Dead, "only dead jobs have this retention");
-                let queue = entry.queue;
-                self.queues.at_mut(queue).dead_count -= 1;
-                self.remove(*row);
+            Expired::Job(row) => {
+                let queue = self.job(*row).queue;
+                self.remove_ended(*row);
+                self.queues.totals(queue);
             }
             Expired::Run(run_id) => {
                 if self.runs.forget_ended(run_id) {

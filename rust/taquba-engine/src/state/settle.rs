@@ -2,104 +2,160 @@
 //!
 //! # Invariants
 //!
-//! 1. Only the live token settles; anything else answers `ClaimLost` and changes nothing.
+//! 1. Only the live token settles; anything else answers `ClaimLost` and changes nothing, its
+//!    effects neither.
 //! 2. A job is delivered at most `max_attempts` times, then dead-lettered.
 //! 3. The end of a delivery and everything that follows from it are one commit.
+//! 4. A job whose holder was asked to stop is not delivered again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::durable::Activation;
 use super::enqueue::due_of;
-use super::job::JobState;
-use super::lease::{Holder, Lease};
-use super::schedule::Expired;
+use super::job::{Kind, Stage};
+use super::lease::Lease;
 use super::{Effects, State};
 use crate::clock::Now;
-use crate::command::{Reply, Start, Verdict};
+use crate::command::{Attempt, AttemptEnd, Effect, Reply, Start, Verdict};
 use crate::error::{Error, Result};
 use crate::ids::ClaimToken;
-use crate::limits::ERROR_TEXT_BYTES_MAX;
+use crate::limits::{ATTEMPT_ERROR_BYTES_MAX, ATTEMPTS_KEPT_MAX, ERROR_TEXT_BYTES_MAX};
 use crate::options::{Jitter, QueueConfig, bounded_ms};
-use crate::record::{Body, BodyWork, Row, keys};
+use crate::record::{Body, BodyWork, JobEnd, Row, keys};
+
+/// How a delivery ended, for the job's history.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended<'a> {
+    pub started_at_ms: Option<u64>,
+    pub end: AttemptEnd,
+    pub error: Option<&'a str>,
+}
+
+impl<'a> Ended<'a> {
+    pub const fn of(lease: &Lease, end: AttemptEnd, error: Option<&'a str>) -> Self {
+        Self { started_at_ms: Some(lease.started_at_ms), end, error }
+    }
+
+    /// An end that nobody settled; when it began is filled in from the lease.
+    pub const fn because(end: AttemptEnd, error: &'a str) -> Self {
+        Self { started_at_ms: None, end, error: Some(error) }
+    }
+}
 
 impl State {
     pub(super) fn settle(
         &mut self,
         token: ClaimToken,
         verdict: Verdict,
+        effects: Vec<Effect>,
         now: Now,
         fx: &mut Effects,
     ) -> Result<Reply> {
         let row = self.leases.get(token).ok_or_else(|| self.leases.lost(token))?.row;
-        let body = self.jobs[&row].body.clone().expect("a delivered job has its body");
+        let body = self.job(row).body.clone().expect("a delivered job has its body");
         check(&verdict, &body.work)?;
-        self.end_lease(token);
+        self.check_effects(&effects)?;
+        let lease = self.end_lease(token);
+        let ended = |end, error| Ended::of(&lease, end, error);
         match verdict {
-            Verdict::Ack => self.ack(row),
-            Verdict::Nack { error } => self.retry_with_backoff(row, &error, now, fx),
-            Verdict::DeadLetter { reason } => self.bury(row, &reason, now, fx),
-            Verdict::Release => {
-                self.retry(row, "interrupted before it was settled", Start::Now, now, fx);
+            Verdict::Ack => self.ack(row, ended(AttemptEnd::Acked, None), now),
+            Verdict::Nack { error } => {
+                self.retry_with_backoff(row, ended(AttemptEnd::Nacked, Some(&error)), now, fx);
             }
-            Verdict::Step(outcome) => self.settle_step(row, &body, outcome, now, fx),
+            Verdict::DeadLetter { reason } => {
+                self.bury(row, ended(AttemptEnd::DeadLettered, Some(&reason)), now, fx);
+            }
+            Verdict::Release => {
+                let error = Some("interrupted before it was settled");
+                self.retry(row, ended(AttemptEnd::Released, error), Start::Now, now, fx);
+            }
+            Verdict::Unseen => self.unclaim(row),
+            Verdict::Step(outcome) => self.settle_step(row, &body, &lease, outcome, now, fx),
         }
+        self.apply_effects(effects, now, fx);
         Ok(Reply::Done)
     }
 
-    fn end_lease(&mut self, token: ClaimToken) -> Lease {
+    pub(super) fn end_lease(&mut self, token: ClaimToken) -> Lease {
         let lease = self.leases.take(token).expect("the caller looked it up");
-        let entry = &self.jobs[&lease.row];
-        self.queues.at_mut(entry.queue).claimed_count -= 1;
-        self.leases.remember(token, entry.id(lease.row), &lease);
+        let entry = self.job(lease.row);
+        let (queue, id) = (entry.queue, entry.id(lease.row));
+        self.queues.at_mut(queue).claimed_count -= 1;
+        self.leases.remember(token, id, &lease);
         self.return_credit(lease.holder);
         lease
     }
 
-    pub(super) fn ack(&mut self, row: u64) {
-        let queue = self.jobs[&row].queue;
+    /// Ends a claimed job well: it is gone, or kept for a while if it is a plain one.
+    pub(super) fn ack(&mut self, row: u64, ended: Ended<'_>, now: Now) {
+        let entry = self.job(row);
+        let (queue, kind) = (entry.queue, entry.kind);
         self.queues.totals(queue).acked_total += 1;
-        self.remove(row);
+        match self.queues.at(queue).config.keep_done_jobs {
+            Some(_) if kind == Kind::Plain => {
+                let body = self.with_attempt(row, ended, now);
+                self.keep_ended(row, &body, JobEnd::Done, now);
+            }
+            _ => self.remove(row),
+        }
     }
 
     /// Ends a delivery that nobody settled: expired, or its consumer went away.
     pub(super) fn end_unsettled(
         &mut self,
         token: ClaimToken,
-        error: &str,
+        ended: Ended<'_>,
         now: Now,
         fx: &mut Effects,
     ) {
         let lease = self.end_lease(token);
-        let was_delivered = self.jobs[&lease.row].body.is_some();
-        if was_delivered {
-            self.retry(lease.row, error, Start::Now, now, fx);
+        if lease.is_delivered {
+            let ended = Ended { started_at_ms: Some(lease.started_at_ms), ..ended };
+            self.retry(lease.row, ended, Start::Now, now, fx);
             return;
         }
-        // It never left: as if it had not been claimed.
-        self.loading.remove(&lease.row);
-        if let Holder::Pull { pull, .. } = lease.holder {
-            self.fill_pull(pull, None, fx);
+        self.forget_delivery(&lease, fx);
+        self.unclaim(lease.row);
+    }
+
+    /// Puts back a job that nobody has seen: as if it had not been claimed.
+    fn unclaim(&mut self, row: u64) {
+        let entry = self.job_mut(row);
+        if entry.is_cancel_requested {
+            self.remove_cancelled(row);
+            return;
         }
-        let entry = self.jobs.get_mut(&lease.row).expect("a claimed job has an entry");
         entry.attempts -= 1;
-        entry.become_state(JobState::Committing);
-        self.make_ready(lease.row);
+        entry.become_stage(Stage::Committing);
+        if let Some(body) = entry.body.take() {
+            self.keep_body(row, body);
+        }
+        self.hold_dedup(row);
+        self.make_ready(row);
     }
 
     pub(super) fn release(&mut self, token: ClaimToken, now: Now, fx: &mut Effects) {
-        self.end_unsettled(token, "its consumer went away before it was settled", now, fx);
+        let error = "its consumer went away before it was settled";
+        self.end_unsettled(token, Ended::because(AttemptEnd::Released, error), now, fx);
     }
 
     /// Hands every open claim back, for an orderly close.
     pub fn release_all(&mut self, now: Now, fx: &mut Effects) {
         for token in self.leases.all() {
-            self.end_unsettled(token, "the queue was closed before it was settled", now, fx);
+            let error = "the queue was closed before it was settled";
+            self.end_unsettled(token, Ended::because(AttemptEnd::Released, error), now, fx);
         }
     }
 
-    fn retry_with_backoff(&mut self, row: u64, error: &str, now: Now, fx: &mut Effects) {
-        let entry = &self.jobs[&row];
+    pub(super) fn retry_with_backoff(
+        &mut self,
+        row: u64,
+        ended: Ended<'_>,
+        now: Now,
+        fx: &mut Effects,
+    ) {
+        let entry = self.job(row);
         let config = &self.queues.at(entry.queue).config;
         let backoff = backoff(config, entry.attempts);
         let delay = match config.retry_jitter {
@@ -109,81 +165,70 @@ impl State {
                 Duration::from_millis(self.random.up_to(bound_ms))
             }
         };
-        self.retry(row, error, Start::After(delay), now, fx);
+        self.retry(row, ended, Start::After(delay), now, fx);
     }
 
     /// Makes a claimed job wait for its next delivery, or dead-letters it after its last one.
-    fn retry(&mut self, row: u64, error: &str, start: Start, now: Now, fx: &mut Effects) {
-        let entry = &self.jobs[&row];
-        if entry.attempts >= entry.max_attempts {
-            self.bury(row, error, now, fx);
+    fn retry(&mut self, row: u64, ended: Ended<'_>, start: Start, now: Now, fx: &mut Effects) {
+        let entry = self.job(row);
+        if entry.is_cancel_requested {
+            self.remove_cancelled(row);
             return;
         }
-        self.queues.totals(entry.queue).retried_total += 1;
-        let body = self.with_error(row, error);
+        if entry.attempts >= entry.max_attempts {
+            self.bury(row, ended, now, fx);
+            return;
+        }
+        let queue = entry.queue;
+        self.queues.totals(queue).retried_total += 1;
+        let body = self.with_attempt(row, ended, now);
         self.put_back(row, body, start, now);
     }
 
-    /// Writes a claimed job in its next form; it is claimable after the commit.
+    /// Writes a job in its next form; it is claimable after the commit.
     pub(super) fn put_back(&mut self, row: u64, body: Arc<Body>, start: Start, now: Now) {
-        let entry = self.jobs.get_mut(&row).expect("the caller holds the row");
-        (entry.due, entry.run_at_ms) = due_of(start, now);
+        let (due, run_at_ms) = due_of(start, now);
+        let entry = self.job_mut(row);
+        entry.due = due;
         entry.body = None;
-        entry.become_state(JobState::Committing);
-        let (id, value) = (entry.id(row), entry.stored(&body, None).encode());
+        entry.become_stage(Stage::Committing);
+        let (id, value) = (entry.id(row), entry.stored(&body, run_at_ms).encode());
         self.hold_dedup(row);
         self.write(Row::Put(keys::job(row), value));
+        self.name_object(row, &body.payload);
+        self.begin_commit(row);
         self.keep_body(row, body);
         self.activate_when_durable(Activation::Job(id));
     }
 
-    /// Dead-letters a claimed job. The run of a step fails with it.
-    pub(super) fn bury(&mut self, row: u64, reason: &str, now: Now, fx: &mut Effects) {
-        let body = self.with_error(row, reason);
-        self.free_dedup(row);
-        let entry = self.jobs.get_mut(&row).expect("the caller holds the row");
-        entry.become_state(JobState::Dead);
-        entry.body = None;
-        let value = entry.stored(&body, Some(now.wall_ms)).encode();
-        let (queue, turn) = (entry.queue, entry.turn);
-        self.write(Row::Put(keys::job(row), value));
-        self.delete_claim_row(row);
-        self.queues.totals(queue).dead_total += 1;
-        self.count_dead(row, queue, now.wall_ms);
-        if let BodyWork::Step { run_id } = &body.work {
-            self.fail_run(run_id, &body, turn, now, fx);
-        }
+    /// A claimed job's body with this delivery in its history.
+    pub(super) fn with_attempt(&self, row: u64, ended: Ended<'_>, now: Now) -> Arc<Body> {
+        let entry = self.job(row);
+        let body = entry.body.as_deref().expect("a delivered job has its body");
+        Arc::new(after_attempt(body, entry.attempts, ended, Some(now.wall_ms)))
     }
+}
 
-    /// Counts a dead job and sees to it that it is forgotten in time.
-    pub(super) fn count_dead(&mut self, row: u64, queue: u32, dead_at_ms: u64) {
-        let queue = self.queues.at_mut(queue);
-        queue.dead_count += 1;
-        if let Some(retention) = queue.config.dead_retention {
-            let retention_ms = bounded_ms(retention);
-            self.schedule.forget_at(dead_at_ms + retention_ms, Expired::DeadJob(row));
-        }
-    }
-
-    /// Deletes a job's row and all that memory holds of it.
-    pub(super) fn remove(&mut self, row: u64) {
-        self.free_dedup(row);
-        self.write(Row::Delete(keys::job(row)));
-        self.delete_claim_row(row);
-        self.jobs.remove(&row);
-    }
-
-    pub(super) fn delete_claim_row(&mut self, row: u64) {
-        let entry = self.jobs.get_mut(&row).expect("the caller holds the row");
-        if std::mem::take(&mut entry.has_claim_row) {
-            self.write(Row::Delete(keys::claim(row)));
-        }
-    }
-
-    fn with_error(&self, row: u64, error: &str) -> Arc<Body> {
-        let body = self.jobs[&row].body.as_deref().expect("a delivered job has its body");
-        Arc::new(Body { last_error: Some(Box::from(cut_text(error))), ..body.clone() })
-    }
+/// A body with one more delivery in its history.
+pub(super) fn after_attempt(
+    body: &Body,
+    number: u32,
+    ended: Ended<'_>,
+    ended_at_ms: Option<u64>,
+) -> Body {
+    let attempt = Attempt {
+        number,
+        started_at_ms: ended.started_at_ms,
+        ended_at_ms,
+        end: ended.end,
+        error: ended.error.map(|text| Box::from(cut_text(text, ATTEMPT_ERROR_BYTES_MAX))),
+    };
+    let forgotten = (body.history.len() + 1).saturating_sub(ATTEMPTS_KEPT_MAX);
+    let mut history = Vec::with_capacity(body.history.len() + 1 - forgotten);
+    history.extend_from_slice(&body.history[forgotten..]);
+    history.push(attempt);
+    let error = ended.error.map(|text| Box::from(cut_text(text, ERROR_TEXT_BYTES_MAX)));
+    Body { last_error: error.or_else(|| body.last_error.clone()), history, ..body.clone() }
 }
 
 /// The delay before the next delivery: doubles from `base`, up to `max`.
@@ -193,8 +238,8 @@ fn backoff(config: &QueueConfig, attempts: u32) -> Duration {
 }
 
 /// Cuts an error text to its limit, at a character.
-pub(super) fn cut_text(text: &str) -> &str {
-    &text[..text.floor_char_boundary(ERROR_TEXT_BYTES_MAX)]
+pub(super) fn cut_text(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 fn check(verdict: &Verdict, work: &BodyWork) -> Result<()> {

@@ -3,12 +3,14 @@
 use super::State;
 use super::queue::Queue;
 use crate::command::{QueueStats, Stats};
+use crate::ids::QueueName;
+use crate::record::{QueueCounts, QueueRow};
 
 impl State {
     /// What the state knows; the log adds its own counts.
     pub(super) fn stats(&self) -> Stats {
         Stats {
-            queues: self.queues.by_name().map(stats_of).collect(),
+            queues: self.queues.by_name().map(of_queue).collect(),
             quarantined_count: self.quarantined_count,
             commit_count: self.commit_count,
             row_count: self.row_count,
@@ -17,17 +19,24 @@ impl State {
     }
 }
 
-fn stats_of(queue: &Queue) -> QueueStats {
+fn of_queue(queue: &Queue) -> QueueStats {
+    queue_stats(queue.name.clone(), queue.counts(), &queue.totals)
+}
+
+/// What users see of a queue: what it holds, and what it has seen.
+pub fn queue_stats(name: QueueName, counts: QueueCounts, totals: &QueueRow) -> QueueStats {
     QueueStats {
-        queue: queue.name.clone(),
-        pending_count: queue.ready.len() as u64,
-        scheduled_count: queue.scheduled_count,
-        claimed_count: queue.claimed_count,
-        dead_count: queue.dead_count,
-        live_run_count: queue.live_run_count,
-        enqueued_total: queue.totals.enqueued_total,
-        acked_total: queue.totals.acked_total,
-        retried_total: queue.totals.retried_total,
-        dead_total: queue.totals.dead_total,
+        queue: name,
+        pending_count: counts.pending,
+        scheduled_count: counts.scheduled,
+        claimed_count: counts.claimed,
+        done_count: counts.done,
+        dead_count: counts.dead,
+        live_run_count: counts.live_runs,
+        enqueued_total: totals.enqueued_total,
+        acked_total: totals.acked_total,
+        retried_total: totals.retried_total,
+        dead_total: totals.dead_total,
+        cancelled_total: totals.cancelled_total,
     }
 }

@@ -8,9 +8,10 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::command::{Effect, OwnerInfo};
 use crate::limits::WAITING_BYTES_MAX;
-use crate::log::PutCounts;
-use crate::record::Row;
+use crate::log::{PutCounts, Rows, Visit};
+use crate::record::{PayloadName, Row};
 
 /// A log in memory with a gate before each commit.
 struct GatedLog {
@@ -54,6 +55,40 @@ impl Log for GatedLog {
         Ok(())
     }
 
+    async fn put_payload(&self, _: PayloadName, _: Bytes) -> Result<()> {
+        self.gate.acquire().await.expect("the gate stays").forget();
+        self.failure.lock().clone().map_or(Ok(()), Err)
+    }
+
+    async fn get_payload(&self, _: PayloadName) -> Result<Option<Bytes>> {
+        Ok(None)
+    }
+
+    async fn delete_payload(&self, _: PayloadName) -> Result<()> {
+        Ok(())
+    }
+
+    async fn list_payloads(&self) -> Result<Vec<PayloadName>> {
+        Ok(Vec::new())
+    }
+
+    async fn start_heartbeat(&self, _: u32) {}
+
+    async fn owner(&self) -> Result<Option<OwnerInfo>> {
+        Ok(None)
+    }
+
+    fn put_counts(&self) -> PutCounts {
+        PutCounts::default()
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Rows for GatedLog {
     async fn get(&self, key: Bytes) -> Result<Option<Bytes>> {
         Ok(self.rows.lock().get(&key).cloned())
     }
@@ -66,18 +101,12 @@ impl Log for GatedLog {
             .collect())
     }
 
-    async fn scan(&self, visit: &mut (dyn FnMut(Bytes, Bytes) + Send)) -> Result<()> {
-        for (key, value) in self.rows.lock().iter() {
-            visit(key.clone(), value.clone());
+    async fn scan(&self, range: ScanRange, visit: &mut Visit<'_>) -> Result<()> {
+        for (key, value) in self.rows.lock().range((range.start, range.end)) {
+            if visit(key.clone(), value.clone()).is_break() {
+                break;
+            }
         }
-        Ok(())
-    }
-
-    fn put_counts(&self) -> PutCounts {
-        PutCounts::default()
-    }
-
-    async fn close(&self) -> Result<()> {
         Ok(())
     }
 }
@@ -162,8 +191,8 @@ async fn a_slow_store_holds_callers_back() {
     let log = GatedLog::new();
     let client = client(&log).await;
     assert!(client.engine.has_room());
-    let payload = Bytes::from(vec![0; 4 * 1024 * 1024]);
-    let job = || NewJob { payload: payload.clone(), ..NewJob::default() };
+    let payload = Bytes::from(vec![0; 256 * 1024]);
+    let job = || NewJob { payload: payload.clone().into(), ..NewJob::default() };
     let count = WAITING_BYTES_MAX / payload.len() + 1;
     let calls: Vec<_> = (0..count)
         .map(|_| client.start(Command::Enqueue { queue: queue(), jobs: vec![job()] }))
@@ -192,4 +221,91 @@ async fn an_orderly_close_commits_what_waits_and_leaves_a_mark() {
     assert!(waiting.await.expect("answered").is_ok());
     let meta = log.rows.lock().get(keys::META).cloned().expect("written at the open");
     assert!(Meta::decode(&meta).expect("ours").clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_arrives_during_the_close_does_not_keep_it_from_its_end() {
+    let log = GatedLog::new();
+    let client = client(&log).await;
+    let before = client.start(enqueue("a"));
+    settle_down(&client).await;
+    let engine = client.engine.clone();
+    let closing = async move { engine.close().await };
+    let (closed, late) =
+        tokio::join!(tokio::time::timeout(Duration::from_secs(30), closing), async {
+            // The close is under way: it waits for the commit before it.
+            tokio::task::yield_now().await;
+            let late = client.start(enqueue("late"));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            log.let_through(10);
+            late.await.expect("answered")
+        });
+
+    assert_eq!(closed, Ok(Ok(())));
+    assert!(matches!(late, Err(Error::Closed { .. })), "{late:?}");
+    assert!(before.await.expect("answered").is_ok());
+}
+
+/// A settlement whose effect is so large that it has to be uploaded first.
+fn settle_with_upload(claim: &Claim) -> Command {
+    let payload = vec![0; OpenOptions::default().payload_offload_threshold + 1].into();
+    let jobs = vec![NewJob { payload, ..NewJob::default() }];
+    let effects = vec![Effect::Enqueue { queue: queue(), jobs }];
+    Command::Settle { token: claim.token, verdict: Verdict::Ack, effects }
+}
+
+/// A client with a claimed job, and a settlement of it that is being uploaded.
+async fn uploading(log: &Arc<GatedLog>) -> (Client, oneshot::Receiver<Result<Reply>>) {
+    let client = client(log).await;
+    log.let_through(1);
+    client.enqueue("a").await;
+    let claim = client.claim(1).await.remove(0);
+    let settled = client.start(settle_with_upload(&claim));
+    settle_down(&client).await;
+    (client, settled)
+}
+
+#[tokio::test]
+async fn a_close_waits_for_the_uploads_that_came_before_it() {
+    let log = GatedLog::new();
+    let (client, settled) = uploading(&log).await;
+    let engine = client.engine.clone();
+
+    let (closed, ()) = tokio::join!(engine.close(), async {
+        tokio::task::yield_now().await;
+        log.let_through(10);
+    });
+
+    assert_eq!(closed, Ok(()));
+    assert!(settled.await.expect("answered").is_ok(), "its claim was not taken back before");
+}
+
+#[tokio::test]
+async fn a_barrier_waits_for_the_uploads_that_came_before_it() {
+    let log = GatedLog::new();
+    let (client, mut settled) = uploading(&log).await;
+    let room = client.start(Command::AwaitRoom);
+    settle_down(&client).await;
+
+    log.let_through(10);
+
+    assert!(room.await.expect("answered").is_ok());
+    assert!(settled.try_recv().expect("answered before").is_ok());
+}
+
+#[tokio::test]
+async fn a_consumer_that_goes_has_its_settlements_carried_out_first() {
+    let log = GatedLog::new();
+    let (client, _settled) = uploading(&log).await;
+    client.engine.detach(client.outlet);
+    let desk = Arc::new(Desk::default());
+    let outlet = client.engine.attach(Arc::clone(&desk) as _);
+    let other = Client { engine: client.engine.clone(), desk, outlet, next_ticket: Mutex::new(1) };
+    settle_down(&other).await;
+
+    log.let_through(10);
+    other.call(Command::AwaitRoom).await.expect("durable");
+
+    let stats = other.stats().await;
+    assert_eq!((stats.queues[0].acked_total, stats.queues[0].retried_total), (1, 0));
 }

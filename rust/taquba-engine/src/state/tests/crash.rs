@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::super::{SplitMix64, State};
+use super::super::{SplitMix64, Stage, State};
 use super::harness::*;
-use crate::command::{Claim, Command, Reply, Verdict, Work};
+use crate::command::{Claim, Command, JobCancelled, Reply, Verdict, Work};
 use crate::ids::JobId;
 
 /// What the outside world knows.
@@ -16,9 +16,12 @@ struct World {
     acked_enqueues: BTreeSet<JobId>,
     /// Settled for good, and the answer was out.
     settled: BTreeSet<JobId>,
+    /// Cancelled while they were claimed, and the answer was out: not to be delivered again.
+    stopped: BTreeSet<JobId>,
     /// Answers that wait for the next commit.
     enqueues: Vec<JobId>,
     settlements: Vec<JobId>,
+    stops: Vec<JobId>,
     /// Claims in hand.
     held: Vec<Claim>,
     /// Runs submitted and acknowledged, with the number of steps whose settlement is durable.
@@ -36,6 +39,7 @@ impl World {
         let fx = h.commit();
         self.acked_enqueues.extend(self.enqueues.drain(..));
         self.settled.extend(self.settlements.drain(..));
+        self.stopped.extend(self.stops.drain(..));
         for run in self.submissions.drain(..) {
             self.runs.insert(run, 0);
         }
@@ -54,6 +58,7 @@ impl World {
         let Ok(Reply::Claimed(claims)) = reply else { return };
         for claim in claims {
             assert!(!self.settled.contains(&claim.job_id), "{} was settled", claim.job_id);
+            assert!(!self.stopped.contains(&claim.job_id), "{} was cancelled", claim.job_id);
             assert!(claim.attempts <= claim.max_attempts, "more deliveries than allowed");
             self.held.push(claim);
         }
@@ -62,6 +67,7 @@ impl World {
     fn crash(&mut self) {
         self.enqueues.clear();
         self.settlements.clear();
+        self.stops.clear();
         self.submissions.clear();
         self.steps.clear();
         self.ends.clear();
@@ -97,8 +103,32 @@ impl World {
     }
 }
 
+impl World {
+    /// Cancels or wakes a job, if there is one to pick.
+    fn disturb(&mut self, h: &mut Harness, random: &mut SplitMix64) {
+        if self.acked_enqueues.is_empty() {
+            return;
+        }
+        let index = usize::try_from(random.up_to(self.acked_enqueues.len() as u64 - 1));
+        let job_id = self.acked_enqueues.iter().nth(index.expect("small"));
+        let job_id = *job_id.expect("the index is below the length");
+        let command = match random.up_to(2) {
+            0 => Command::CancelJob { job_id },
+            1 => Command::RequeueJob { job_id },
+            _ => Command::WakeJob { job_id },
+        };
+        for (_, reply, _) in h.apply_with_reads(command).replies {
+            match reply {
+                Ok(Reply::JobCancelled(JobCancelled::Removed)) => self.settlements.push(job_id),
+                Ok(Reply::JobCancelled(JobCancelled::Requested)) => self.stops.push(job_id),
+                _ => {}
+            }
+        }
+    }
+}
+
 fn act(h: &mut Harness, world: &mut World, random: &mut SplitMix64, turn: u32) {
-    match random.up_to(9) {
+    match random.up_to(10) {
         0..=2 => world.enqueues.push(h.enqueue("job")),
         3 => {
             let name = format!("run-{turn}");
@@ -106,13 +136,14 @@ fn act(h: &mut Harness, world: &mut World, random: &mut SplitMix64, turn: u32) {
             world.submissions.push(name);
         }
         4..=5 => {
-            let claim = Command::Claim { queue: queue(), count_max: 3, lease: None };
+            let claim = Command::Claim { queue: queue(), count_max: 3, lease: None, wait: None };
             for (_, reply, _) in h.apply(claim).replies {
                 world.take_claims(reply);
             }
         }
         6..=7 => world.settle(h, random),
-        8 => drop(h.pass(Duration::from_secs(random.up_to(40)))),
+        8 => world.disturb(h, random),
+        9 => drop(h.pass(Duration::from_secs(random.up_to(40)))),
         _ => world.commit(h),
     }
 }
@@ -137,7 +168,7 @@ fn drain(mut h: Harness, mut world: World, random: &mut SplitMix64) {
     world.commit(&mut h);
     for _ in 0..10_000 {
         h.pass(Duration::from_secs(301));
-        let claim = Command::Claim { queue: queue(), count_max: 100, lease: None };
+        let claim = Command::Claim { queue: queue(), count_max: 100, lease: None, wait: None };
         for (_, reply, _) in h.apply(claim).replies {
             world.take_claims(reply);
         }
@@ -148,7 +179,8 @@ fn drain(mut h: Harness, mut world: World, random: &mut SplitMix64) {
         let stats = h.stats();
         if stats.pending_count + stats.scheduled_count + stats.claimed_count == 0 {
             let dead = usize::try_from(stats.dead_count).expect("few");
-            let lost: Vec<_> = world.acked_enqueues.difference(&world.settled).collect();
+            let is_lost = |id: &&JobId| !world.settled.contains(id) && !world.stopped.contains(id);
+            let lost: Vec<_> = world.acked_enqueues.iter().filter(is_lost).collect();
             assert!(lost.len() <= dead, "{} jobs are gone, {dead} are dead: {lost:?}", lost.len());
             for (run, steps) in &world.runs {
                 let all = world.done_runs.contains(run) && *steps == STEPS_PER_RUN;
@@ -162,18 +194,22 @@ fn drain(mut h: Harness, mut world: World, random: &mut SplitMix64) {
 
 /// Each job is in exactly one place, and the counts are those of a recount.
 fn check_places(state: &State) {
-    use super::super::job::JobState;
-    let ready: usize = (0..state.queues.len()).map(|q| state.queues.at(q).ready.len()).sum();
-    let count = |wanted: fn(&JobState) -> bool| {
-        state.jobs.values().filter(|entry| wanted(&entry.state)).count()
+    let ready: u64 = (0..state.queues.len()).map(|q| state.queues.at(q).ready.len()).sum();
+    let count = |queue: Option<u32>, stage: Stage| {
+        let entries = state.jobs.range_from(0).map(|(_, entry)| entry);
+        let of_queue = entries.filter(|entry| queue.is_none_or(|queue| entry.queue == queue));
+        of_queue.filter(|entry| entry.stage == stage).count() as u64
     };
-    assert_eq!(ready, count(|s| matches!(s, JobState::Pending)));
-    assert_eq!(state.leases.len(), count(|s| matches!(s, JobState::Claimed(_))));
+    assert_eq!(ready, count(None, Stage::Pending));
+    assert_eq!(state.leases.len() as u64, count(None, Stage::Claimed));
     for index in 0..state.queues.len() {
         let queue = state.queues.at(index);
-        let claimed = count(|s| matches!(s, JobState::Claimed(_))) as u64;
-        let scheduled = count(|s| matches!(s, JobState::Scheduled)) as u64;
-        assert_eq!((queue.claimed_count, queue.scheduled_count), (claimed, scheduled));
+        assert_eq!(queue.claimed_count, count(Some(index), Stage::Claimed));
+        assert_eq!(queue.scheduled_count, count(Some(index), Stage::Scheduled));
+        let committing = queue.committing_pending_count + queue.committing_scheduled_count;
+        assert_eq!(committing, count(Some(index), Stage::Committing));
+        assert_eq!(queue.done_count, count(Some(index), Stage::Done));
+        assert_eq!(queue.dead.len() as u64, count(Some(index), Stage::Dead));
     }
 }
 

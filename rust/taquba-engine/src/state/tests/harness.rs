@@ -19,6 +19,7 @@ pub(super) struct Harness {
     /// Rows of the last commit.
     pub last_commit: Vec<Row>,
     epoch: u32,
+    options: Arc<OpenOptions>,
 }
 
 /// A queue whose retries can be foretold.
@@ -29,28 +30,43 @@ pub(super) fn options() -> OpenOptions {
 
 impl Harness {
     pub fn new() -> Self {
-        let now = Now { wall_ms: 1_000_000, mono_ms: 0 };
-        Self::open(BTreeMap::new(), now)
+        Self::with(options())
     }
 
-    fn open(rows: BTreeMap<bytes::Bytes, bytes::Bytes>, now: Now) -> Self {
+    /// A queue with these settings.
+    pub fn configured(config: QueueConfig) -> Self {
+        Self::with(OpenOptions { default_queue_config: config, ..options() })
+    }
+
+    fn with(options: OpenOptions) -> Self {
+        let now = Now { wall_ms: 1_000_000, mono_ms: 0 };
+        Self::open(Arc::new(options), BTreeMap::new(), now)
+    }
+
+    fn open(
+        options: Arc<OpenOptions>,
+        rows: BTreeMap<bytes::Bytes, bytes::Bytes>,
+        now: Now,
+    ) -> Self {
         let meta = rows.get(keys::META).map(|value| Meta::decode(value).expect("we wrote it"));
         let sequence = rows.get(keys::SEQUENCE).map(|value| Sequence::decode(value).expect("ours"));
         let (was_clean, epoch) = meta.map_or((true, 1), |meta| (meta.clean, meta.epoch + 1));
-        let mut recovery = Recovery::default();
-        for (key, value) in &rows {
-            recovery.add(key.clone(), value.clone());
-        }
         let sequence = sequence.unwrap_or_default();
-        let state = recovery.finish(Arc::new(options()), was_clean, epoch, &sequence, now);
-        let mut harness = Self { state, now, rows, last_commit: Vec::new(), epoch };
+        let mut recovery = Recovery::new(Arc::clone(&options), was_clean, epoch, &sequence, now);
+        for tag in Recovery::TAGS {
+            for (key, value) in rows.iter().filter(|(key, _)| key[0] == tag) {
+                recovery.add(key.clone(), value.clone());
+            }
+        }
+        let state = recovery.finish(epoch);
+        let mut harness = Self { state, now, rows, last_commit: Vec::new(), epoch, options };
         let _ = harness.commit();
         harness
     }
 
     /// Loses everything that is not durable, and opens again.
     pub fn crash(self) -> Self {
-        Self::open(self.rows, self.now)
+        Self::open(self.options, self.rows, self.now)
     }
 
     /// Closes in order, and opens again.
@@ -75,6 +91,33 @@ impl Harness {
         let origin = Origin { outlet: OUTLET, ticket: Some(0) };
         self.state.apply(origin, command, self.now, &mut fx);
         fx
+    }
+
+    /// Applies a command and reads the rows that it asks for, as they are durable.
+    pub fn apply_with_reads(&mut self, command: Command) -> Effects {
+        let mut fx = self.apply(command);
+        for row in std::mem::take(&mut fx.loads) {
+            match self.rows.get(&keys::job(row)) {
+                Some(value) => {
+                    let loaded = self.state.loaded(row, value, self.now, &mut fx);
+                    loaded.expect("we wrote it");
+                }
+                None => self.state.not_found(row, &mut fx),
+            }
+        }
+        for (key, number) in std::mem::take(&mut fx.value_reads) {
+            let stored = self.rows.get(&keys::kv(&key)).cloned();
+            let value = stored.map(|stored| crate::record::decode_value(&stored).expect("ours"));
+            self.state.value_read(&key, number, Ok(value), &mut fx);
+        }
+        fx
+    }
+
+    /// The one answer to a command that may have to read rows.
+    pub fn ask_with_reads(&mut self, command: Command) -> Result<Reply> {
+        let mut fx = self.apply_with_reads(command);
+        assert_eq!(fx.replies.len(), 1, "one command, one answer");
+        fx.replies.remove(0).1
     }
 
     /// The one answer to a command.
@@ -118,14 +161,14 @@ impl Harness {
     }
 
     pub fn claim(&mut self, count_max: usize) -> Vec<Claim> {
-        let reply = self.ask(Command::Claim { queue: queue(), count_max, lease: None });
+        let reply = self.ask(Command::Claim { queue: queue(), count_max, lease: None, wait: None });
         let Ok(Reply::Claimed(claims)) = reply else { panic!("{reply:?}") };
         claims
     }
 
     /// Claims after a crash: they are delivered when they are durable.
     pub fn claim_suspects(&mut self, count_max: usize) -> Vec<Claim> {
-        let fx = self.apply(Command::Claim { queue: queue(), count_max, lease: None });
+        let fx = self.apply(Command::Claim { queue: queue(), count_max, lease: None, wait: None });
         assert!(fx.replies.is_empty(), "a suspect waits for its commit: {:?}", fx.replies);
         let mut fx = self.commit();
         assert_eq!(fx.replies.len(), 1, "one command, one answer");
@@ -141,12 +184,12 @@ impl Harness {
     }
 
     pub fn settle(&mut self, token: ClaimToken, verdict: Verdict) -> Result<Reply> {
-        self.ask(Command::Settle { token, verdict })
+        self.ask(Command::Settle { token, verdict, effects: Vec::new() })
     }
 
     /// Settles what must settle.
     pub fn end(&mut self, token: ClaimToken, verdict: Verdict) -> Effects {
-        let fx = self.apply(Command::Settle { token, verdict });
+        let fx = self.apply(Command::Settle { token, verdict, effects: Vec::new() });
         assert!(fx.replies.iter().all(|(_, result, _)| result.is_ok()), "{:?}", fx.replies);
         fx
     }

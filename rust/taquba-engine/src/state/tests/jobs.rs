@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::super::job::JobState;
 use super::harness::*;
 use crate::command::{Command, DedupScope, Enqueued, NewJob, Reply, Start, Verdict};
 use crate::error::Error;
@@ -294,26 +293,4 @@ fn what_a_lost_consumer_held_is_delivered_to_another() {
     let next = h.claim_one();
     assert_eq!((next.job_id, next.attempts), (id, 2));
     assert!(is_claim_lost(&h.settle(lost.token, Verdict::Ack)));
-}
-
-#[test]
-fn the_states_allow_what_the_drawing_shows() {
-    let token = ClaimToken(1);
-    let states = [
-        JobState::Committing,
-        JobState::Scheduled,
-        JobState::Pending,
-        JobState::Claimed(token),
-        JobState::Dead,
-    ];
-    let mut ways = 0;
-    for from in states {
-        for to in states {
-            ways += usize::from(from.can_become(to));
-        }
-    }
-
-    assert_eq!(ways, 6);
-    assert!(!JobState::Dead.can_become(JobState::Pending));
-    assert!(!JobState::Committing.can_become(JobState::Claimed(token)));
 }

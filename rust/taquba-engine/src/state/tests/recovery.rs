@@ -29,8 +29,12 @@ fn a_payload_that_kills_the_process_is_delivered_at_most_once_too_often() {
     h.commit();
     let mut deliveries = 0;
     for _ in 0..10 {
-        let fx =
-            h.apply(crate::command::Command::Claim { queue: queue(), count_max: 1, lease: None });
+        let fx = h.apply(crate::command::Command::Claim {
+            queue: queue(),
+            count_max: 1,
+            lease: None,
+            wait: None,
+        });
         let durable = h.commit();
         let claims = fx.replies.into_iter().chain(durable.replies);
         deliveries += claims.filter(|(_, reply, _)| is_delivery(reply)).count();

@@ -223,7 +223,7 @@ fn who_waits_for_a_run_is_told_its_end() {
     });
     assert_eq!(outcomes.collect::<Vec<_>>(), [TerminalStatus::Cancelled]);
     let later = h.apply(Command::AwaitRun { run_id });
-    assert_eq!(later.run_reads.len(), 1, "an ended run is read from the log");
+    assert_eq!(later.queries.len(), 1, "an ended run is read from the log");
     let unknown = Command::AwaitRun { run_id: "other".parse().expect("a good id") };
     assert!(matches!(h.ask(unknown), Err(Error::RunNotFound { .. })));
 }

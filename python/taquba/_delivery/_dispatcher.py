@@ -1,0 +1,102 @@
+"""The dispatcher: one task per delivery.
+
+Invariants:
+    1. Every delivery is settled, or released: by what it returned or raised, or because its task
+       was cancelled or collected.
+    2. Nothing a runner, hook or worker does ends the dispatcher: its errors become verdicts.
+    3. A running task is held here, because asyncio holds tasks weakly.
+
+Not here:
+    What a delivery does is in `workflow/_dispatcher.py` and `worker/_dispatcher.py`; what a verdict
+    leads to (retry, dead letter, end of the run) is the engine's decision.
+"""
+
+import asyncio
+import functools
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Final
+
+from taquba._port import Port
+from taquba._taquba import Claim, Notification, Step
+
+__all__ = ["Dispatcher", "Work"]
+
+Work = Step | Notification | Claim
+"""One delivery."""
+
+_logger = logging.getLogger("taquba.delivery")
+
+# A runner that does not end when cancelled must not hold up the shutdown for ever.
+_INTERRUPT_TIMEOUT_SECONDS: Final = 5.0
+
+
+class Dispatcher:
+    """Runs the deliveries of one subscription. A subclass says what each of them does.
+
+    Args:
+        port: The loop's door to the engine.
+    """
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+        self._native = port.native
+        self._new_task = _task_maker(port.loop)
+        self._running: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Work) -> None:
+        """Begin one delivery. Its first part runs at once, inside this call."""
+        raise NotImplementedError
+
+    async def drain(self, limit: timedelta) -> None:
+        """Wait for the deliveries under way; after the limit, interrupt them.
+
+        Args:
+            limit: How long they may take. Interrupted ones are delivered again.
+        """
+        try:
+            async with asyncio.timeout(limit.total_seconds()):
+                await self._finish()
+        except TimeoutError:
+            _logger.warning("shutdown interrupts %d deliveries", len(self._running))
+        finally:
+            await self._interrupt()
+
+    async def _finish(self) -> None:
+        # Each tick of the loop starts some of them.
+        while self._native.has_backlog():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        while self._running:
+            self._forget(await asyncio.wait(self._running.copy()))
+
+    async def _interrupt(self) -> None:
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            tasks = self._running.copy()
+            self._forget(await asyncio.wait(tasks, timeout=_INTERRUPT_TIMEOUT_SECONDS))
+        if self._running:
+            _logger.error("%d deliveries ignore their cancellation", len(self._running))
+        self._native.flush()
+
+    def _forget(self, waited: "tuple[set[asyncio.Task[None]], set[asyncio.Task[None]]]") -> None:
+        # A task that was cancelled before it began could not remove itself.
+        self._running -= waited[0]
+
+    def _flush_if(self, is_due: bool) -> None:  # noqa: FBT001 - what the native port returned
+        if is_due:
+            self.port.arrange_flush()
+
+
+def _task_maker(
+    loop: asyncio.AbstractEventLoop,
+) -> Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]:
+    if loop.get_task_factory() is not None:
+        return loop.create_task
+    if sys.version_info >= (3, 12):
+        # A delivery that never waits then costs no trip through the loop. Not `loop.create_task`:
+        # not every loop takes `eager_start` there (MagicStack/uvloop#754).
+        return functools.partial(asyncio.Task, loop=loop, eager_start=True)
+    return functools.partial(asyncio.Task, loop=loop)

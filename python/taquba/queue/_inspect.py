@@ -1,0 +1,145 @@
+"""What can be looked at without changing it: counts, jobs, the owner.
+
+Shared by `Queue` and `QueueReader`. A queue sees what it has been told; a reader sees what is in
+the store.
+"""
+
+from typing import Any
+
+from taquba import _taquba
+from taquba._checks import check_count, check_instance
+from taquba.queue._connection import Connection
+from taquba.queue._job import (
+    Attempt,
+    JobInfo,
+    JobPage,
+    JobState,
+    read_attempts,
+    read_job,
+)
+from taquba.queue._owner import Owner
+from taquba.queue._stats import QueueStats, Stats
+
+__all__ = ["Inspection"]
+
+
+class Inspection(Connection):
+    """The part of `Queue` and `QueueReader` that looks at jobs."""
+
+    async def stats(self) -> Stats:
+        """Count the jobs of all queues.
+
+        Raises:
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        port = self.port()
+        counts = await port.call(port.native.stats)
+        queues = {name: QueueStats(**queue) for name, queue in counts.pop("queues").items()}
+        return Stats(queues=queues, **counts)
+
+    async def list_queues(self) -> list[str]:
+        """List the names of all queues, in order.
+
+        Raises:
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        port = self.port()
+        counts = await port.call(port.native.stats)
+        return sorted(counts["queues"])
+
+    async def list_jobs(
+        self,
+        queue: str,
+        state: JobState | None = None,
+        *,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> JobPage:
+        """List jobs of a queue, in the order in which they were enqueued, without payloads.
+
+        Jobs that change their state between two pages may be missed or seen twice.
+
+        Args:
+            queue: Queue name.
+            state: Only those in this state; all if absent.
+            cursor: Where to go on: `JobPage.cursor` of the page before.
+            limit: At most this many, 1 to 1,000.
+
+        Returns:
+            `limit` jobs, or fewer if there are no more.
+
+        Raises:
+            InvalidArgumentError: `cursor` is not what a page gave, or `limit` is out of bounds.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+
+        Example:
+            >>> page = await queue.list_jobs("emails", JobState.PENDING, limit=10)
+        """
+        check_count("limit", limit, _taquba.LIST_COUNT_MAX)
+        name = None if state is None else _state_name(state)
+        port = self.port()
+        jobs: list[JobInfo] = []
+        # The engine looks at a bounded number of jobs at a time, which need not be in this state.
+        while True:
+            wanted = limit - len(jobs)
+            page, cursor = await port.call(port.native.list_jobs, queue, name, cursor, wanted)
+            jobs += map(read_job, page)
+            if cursor is None or len(jobs) >= limit:
+                return JobPage(jobs, cursor)
+
+    async def dead_jobs(
+        self, queue: str, *, cursor: str | None = None, limit: int = 100
+    ) -> JobPage:
+        """List the dead jobs of a queue; see `list_jobs`."""
+        return await self.list_jobs(queue, JobState.DEAD, cursor=cursor, limit=limit)
+
+    async def get_job(self, job_id: str) -> JobInfo:
+        """Read a job, with its payload.
+
+        Args:
+            job_id: What `enqueue` returned.
+
+        Raises:
+            JobNotFoundError: It was settled and not kept, was removed, or never was.
+            InvalidJobIdError: It is not a job id.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        return read_job(await self._job(job_id))
+
+    async def attempt_history(self, job_id: str) -> list[Attempt]:
+        """Read the deliveries of a job, oldest first: the latest 20.
+
+        Args:
+            job_id: What `enqueue` returned.
+
+        Raises:
+            JobNotFoundError: It was settled and not kept, was removed, or never was.
+            InvalidJobIdError: It is not a job id.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        return read_attempts(await self._job(job_id))
+
+    async def owner(self) -> Owner | None:
+        """Read who owns the store; `None` if the last owner closed it in order.
+
+        Raises:
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        port = self.port()
+        owner = await port.call(port.native.owner)
+        return None if owner is None else Owner(**owner)
+
+    async def _job(self, job_id: str) -> dict[str, Any]:
+        port = self.port()
+        return await port.call(port.native.get_job, job_id)
+
+
+def _state_name(state: JobState) -> str:
+    check_instance("state", state, JobState)
+    return state.value

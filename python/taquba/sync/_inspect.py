@@ -1,0 +1,100 @@
+"""What can be looked at, for threads: shared by `Queue` and `QueueReader`."""
+
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from taquba import queue as asynchronous
+from taquba.queue import Attempt, JobInfo, JobPage, JobState, KvPage, Owner, Stats
+from taquba.sync._loop import run
+
+__all__ = ["Inspection"]
+
+_Q = TypeVar("_Q", asynchronous.Queue, asynchronous.QueueReader)
+
+
+class Inspection(Generic[_Q]):
+    """The part of `Queue` and `QueueReader` that looks, and closes.
+
+    Args:
+        wrapped: What does the work.
+    """
+
+    def __init__(self, wrapped: _Q) -> None:
+        self.wrapped: _Q = wrapped
+
+    def stats(self) -> Stats:
+        """Count the jobs of all queues; see `taquba.Queue.stats`."""
+        return run(self.wrapped.stats())
+
+    def list_queues(self) -> list[str]:
+        """List the names of all queues; see `taquba.Queue.list_queues`."""
+        return run(self.wrapped.list_queues())
+
+    def list_jobs(
+        self,
+        queue: str,
+        state: JobState | None = None,
+        *,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> JobPage:
+        """List jobs of a queue; see `taquba.Queue.list_jobs`."""
+        return run(self.wrapped.list_jobs(queue, state, cursor=cursor, limit=limit))
+
+    def dead_jobs(self, queue: str, *, cursor: str | None = None, limit: int = 100) -> JobPage:
+        """List dead jobs; see `taquba.Queue.dead_jobs`."""
+        return run(self.wrapped.dead_jobs(queue, cursor=cursor, limit=limit))
+
+    def get_job(self, job_id: str) -> JobInfo:
+        """Read a job; see `taquba.Queue.get_job`."""
+        return run(self.wrapped.get_job(job_id))
+
+    def attempt_history(self, job_id: str) -> list[Attempt]:
+        """Read the deliveries of a job; see `taquba.Queue.attempt_history`."""
+        return run(self.wrapped.attempt_history(job_id))
+
+    def owner(self) -> Owner | None:
+        """Read who owns the store; see `taquba.Queue.owner`."""
+        return run(self.wrapped.owner())
+
+    def kv_get(self, key: str) -> bytes | None:
+        """Read a key; see `taquba.Queue.kv_get`."""
+        return run(self.wrapped.kv_get(key))
+
+    def kv_scan(  # noqa: PLR0913 - keyword arguments describe the range
+        self,
+        prefix: str = "",
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> KvPage:
+        """Read keys in order; see `taquba.Queue.kv_scan`."""
+        return run(
+            self.wrapped.kv_scan(
+                prefix, start=start, end=end, reverse=reverse, cursor=cursor, limit=limit
+            )
+        )
+
+    def close(self) -> None:
+        """Commit what waits, and give the store up; see `taquba.Queue.close`."""
+        run(self.wrapped.close())
+
+    def __enter__(self) -> Self:
+        """Use it in `with`."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Show path and state."""
+        return f"sync.{self.wrapped!r}"

@@ -1,0 +1,34 @@
+"""The reader for threads."""
+
+from datetime import timedelta
+from typing import Final, Self, final
+
+from taquba import queue as asynchronous
+from taquba._checks import Seconds
+from taquba.store import StoreLike
+from taquba.sync._inspect import Inspection
+from taquba.sync._loop import run
+
+__all__ = ["QueueReader"]
+
+_STORE_TIMEOUT: Final = timedelta(seconds=8)
+
+
+@final
+class QueueReader(Inspection[asynchronous.QueueReader]):
+    """A look at a queue that another process may own; see `taquba.QueueReader`."""
+
+    @classmethod
+    def open(
+        cls,
+        store: StoreLike,
+        path: str = "taquba",
+        *,
+        store_timeout: Seconds = _STORE_TIMEOUT,
+    ) -> Self:
+        """Open the queue at a path of a store for reading; see `taquba.QueueReader.open`."""
+        return cls(run(_opened(store, path, store_timeout)))
+
+
+async def _opened(store: StoreLike, path: str, store_timeout: Seconds) -> asynchronous.QueueReader:
+    return await asynchronous.QueueReader.open(store, path, store_timeout=store_timeout)

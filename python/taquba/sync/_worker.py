@@ -1,0 +1,83 @@
+"""The worker loop for threads."""
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, Protocol
+
+from taquba import worker as asynchronous
+from taquba._checks import Seconds, check_instance, refuse_type
+from taquba._delivery import is_coroutine_function
+from taquba._taquba import Claim
+from taquba.queue import Effects
+from taquba.sync import _loop
+from taquba.sync._queue import Queue
+
+__all__ = ["Worker", "run_worker"]
+
+_SHUTDOWN_TIMEOUT: Final = timedelta(seconds=30)
+
+# How often a loop that works looks whether it is to end. A `threading.Event` tells nobody.
+_SHUTDOWN_CHECK_SECONDS: Final = 0.05
+
+
+class Worker(Protocol):
+    """What does the jobs of a queue, in threads; see `taquba.Worker`."""
+
+    def process(self, job: Claim) -> Effects | None:
+        """Do one job; see `taquba.Worker.process`."""
+
+
+def run_worker(  # noqa: PLR0913 - keyword arguments are the builder
+    queue: Queue,
+    queue_name: str,
+    worker: Worker | Callable[[Claim], Effects | None],
+    *,
+    concurrency: int = 64,
+    shutdown: threading.Event | None = None,
+    job_timeout: Seconds | None = None,
+    shutdown_timeout: Seconds = _SHUTDOWN_TIMEOUT,
+) -> None:
+    """Work on the jobs of a queue until `shutdown` is set; see `taquba.run_worker`.
+
+    The worker is a plain function, or an object with a plain method `process`; each job in flight
+    has a thread. Ctrl-C ends the work as `shutdown` does, a second one at once.
+    """
+    check_instance("queue", queue, Queue)
+    if shutdown is not None:
+        check_instance("shutdown", shutdown, threading.Event)
+    if is_coroutine_function(getattr(worker, "process", worker)):
+        refuse_type("worker", worker, "give a plain function; `taquba.run_worker` takes coroutines")
+    stop = asyncio.Event()
+    work = asynchronous.run_worker(
+        queue.wrapped,
+        queue_name,
+        worker,  # type: ignore[arg-type] # a plain method, which the other one takes too
+        concurrency=concurrency,
+        shutdown=stop,
+        job_timeout=job_timeout,
+        shutdown_timeout=shutdown_timeout,
+    )
+    working: concurrent.futures.Future[None] = concurrent.futures.Future()
+    try:
+        _loop.begin(work, working)
+        if shutdown is not None:
+            while not working.done() and not shutdown.wait(_SHUTDOWN_CHECK_SECONDS):
+                pass
+            _loop.loop().call_soon_threadsafe(stop.set)
+        working.result()
+    except KeyboardInterrupt:
+        _loop.loop().call_soon_threadsafe(stop.set)
+        _wait(working)
+        raise
+
+
+def _wait(working: "concurrent.futures.Future[None]") -> None:
+    """Wait for the end of the work; interrupted once more, have it end at once."""
+    try:
+        concurrent.futures.wait((working,))
+    except BaseException:
+        working.cancel()
+        raise

@@ -1,0 +1,77 @@
+"""What the deliveries of a worker's queue do."""
+
+import asyncio
+import logging
+from typing import final
+
+from taquba._delivery import CoroutineFunction, Dispatcher, Work, describe, message
+from taquba._port import Port
+from taquba._taquba import Claim
+from taquba.exceptions import ClaimLostError, Recovery, TaqubaError
+from taquba.queue import Effects
+from taquba.queue._effects import staged
+from taquba.worker._errors import JobTimeoutError, PermanentFailure
+
+__all__ = ["JobDispatcher"]
+
+_logger = logging.getLogger("taquba.worker")
+
+
+@final
+class JobDispatcher(Dispatcher):
+    """Runs jobs.
+
+    Args:
+        port: The loop's door to the engine.
+        process: Does a job.
+    """
+
+    def __init__(self, port: Port, process: CoroutineFunction) -> None:
+        super().__init__(port)
+        self._process = process
+
+    def start(self, work: Work) -> None:
+        """Begin one delivery. Its first part runs at once, inside this call."""
+        if type(work) is not Claim:
+            text = "it is a step of a run: start a `WorkflowRuntime` on this queue"
+            self._flush_if(self._native.nack(None, work, text))
+            return
+        task = self._new_task(self._job(work))
+        if not task.done():
+            self._running.add(task)
+
+    async def _job(self, job: Claim) -> None:
+        native = self._native
+        try:
+            effects = await self._process(job)
+            flush = native.ack(None, job) if effects is None else await self._apply(job, effects)
+        except PermanentFailure as failure:
+            flush = native.dead_letter(None, job, message(failure))
+        except JobTimeoutError as error:
+            flush = native.nack(None, job, message(error))
+        except Exception as error:
+            _logger.warning("job %s failed on attempt %d", job.job_id, job.attempts, exc_info=error)
+            flush = native.nack(None, job, describe(error))
+        except BaseException:
+            self._flush_if(native.release(job))
+            raise
+        finally:
+            self._running.discard(asyncio.current_task())
+        self._flush_if(flush)
+
+    async def _apply(self, job: Claim, effects: object) -> bool:
+        """Settle with what a worker returned, and hear whether it was accepted."""
+        native = self._native
+        if not isinstance(effects, Effects):
+            kind = type(effects).__name__
+            text = f"the worker returned `{kind}`: return `None` or `Effects`"
+            return native.dead_letter(None, job, text)
+        try:
+            await self.port.call(native.ack, job, staged(effects))
+        except ClaimLostError:
+            _logger.warning("job %s was done too late", job.job_id)
+        except TaqubaError as error:
+            if error.recovery is Recovery.FIX_INPUT:
+                raise
+            # The store is lost: the loop that runs this worker is told so too.
+        return False

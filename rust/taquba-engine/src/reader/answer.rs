@@ -1,0 +1,340 @@
+//! Answers from the rows alone.
+//!
+//! # What the rows do not say
+//!
+//! A claim is a row only if it was open when a commit went out, so a job that was claimed a moment ago may
+//! still read as pending. Counts are those of the last commit that touched their queue. There is no
+//! index: a page of jobs costs what lies between them.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::clock::Clock;
+use crate::command::{
+    Command, JobInfo, JobPage, JobState, QueueStats, Reply, Stats, StepOutcome, Verdict,
+};
+use crate::engine::read;
+use crate::error::{Error, Result};
+use crate::ids::{JobId, QueueName};
+use crate::limits::{LIST_BYTES_MAX, LIST_COUNT_MAX, LIST_EXAMINED_MAX};
+use crate::log::{Extent, Rows as _, ScanRange, SlateReader};
+use crate::options::check_count;
+use crate::record::{
+    Body, ClaimRow, FORMAT, JobEnd, JobRow, Meta, Payload, PayloadRef, QueueRow, Sequence,
+    Undecodable, keys,
+};
+use crate::state::{JobView, queue_stats};
+
+/// When a batch of questions is answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moment {
+    now_ms: u64,
+}
+
+/// Whether the answer is in the rows.
+pub(super) const fn reads_rows(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Stats
+            | Command::ListJobs { .. }
+            | Command::GetJob { .. }
+            | Command::KvGet { .. }
+            | Command::KvScan(_)
+    )
+}
+
+/// Computes answers.
+pub(super) struct Answers {
+    rows: SlateReader,
+    clock: Arc<dyn Clock>,
+}
+
+impl Answers {
+    pub fn new(rows: SlateReader, clock: Arc<dyn Clock>) -> Self {
+        Self { rows, clock }
+    }
+
+    /// Takes in what was committed since the last time.
+    pub async fn begin(&self) -> Result<Moment> {
+        self.rows.refresh().await?;
+        if let Some(value) = self.rows.get(keys::META.into()).await? {
+            let meta = self.decoded("the store record", Meta::decode(&value))?;
+            if meta.format != FORMAT {
+                let (path, found) = (self.rows.path().to_owned(), meta.format);
+                return Err(Error::UnsupportedFormat { path, found, supported: FORMAT });
+            }
+        }
+        // The owner's clock may be ahead of ours, as a test's clock is.
+        let floor_ms = match self.rows.get(keys::SEQUENCE.into()).await? {
+            Some(value) => {
+                self.decoded("the sequence record", Sequence::decode(&value))?.wall_floor_ms
+            }
+            None => 0,
+        };
+        Ok(Moment { now_ms: self.clock.wall_ms().max(floor_ms) })
+    }
+
+    /// Answers a question. If what it needs was tidied up by the owner meanwhile, once more from a
+    /// fresh start.
+    pub async fn answer(&self, command: &Command, moment: Moment) -> Result<Reply> {
+        match self.try_answer(command, moment).await {
+            Err(
+                Error::StoreUnavailable { .. } | Error::Corrupted { .. } | Error::Closed { .. },
+            ) if reads_rows(command) => {
+                self.rows.reopen().await?;
+                self.try_answer(command, moment).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Ends it.
+    pub async fn close(&self) -> Result<()> {
+        self.rows.close().await
+    }
+
+    async fn try_answer(&self, command: &Command, moment: Moment) -> Result<Reply> {
+        let path = self.rows.path();
+        match command {
+            Command::Stats => self.stats().await.map(Reply::Stats),
+            Command::GetJob { job_id } => {
+                self.job(*job_id, moment).await.map(|info| Reply::Job(Box::new(info)))
+            }
+            Command::ListJobs { queue, state, after, count_max } => {
+                check_count("limit", *count_max, LIST_COUNT_MAX)?;
+                let listing =
+                    Listing { queue, state: *state, after: *after, count_max: *count_max };
+                self.jobs(&listing, moment).await.map(Reply::Jobs)
+            }
+            Command::KvGet { key } => read::value(&self.rows, path, key).await.map(Reply::Value),
+            Command::KvScan(range) => {
+                check_count("limit", range.count_max, LIST_COUNT_MAX)?;
+                read::entries(&self.rows, path, range.clone()).await.map(Reply::Entries)
+            }
+            Command::Owner => self.rows.owner().await.map(Reply::Owner),
+            // Nothing waits here.
+            Command::AwaitRoom => Ok(Reply::Done),
+            other => Err(Error::ReadOnly { path: path.to_owned(), call: call_of(other) }),
+        }
+    }
+
+    async fn stats(&self) -> Result<Stats> {
+        let mut queues: Vec<QueueStats> = Vec::new();
+        let mut visit = |_, value: Bytes| {
+            if let Some((row, name)) = queue_of(&value) {
+                queues.push(queue_stats(name, row.counts, &row));
+            }
+            ControlFlow::Continue(())
+        };
+        self.rows.scan(ScanRange::of_tag(keys::QUEUE), &mut visit).await?;
+        queues.sort_by(|a, b| a.queue.cmp(&b.queue));
+        let mut quarantined_count = 0;
+        let mut visit = |_, _| {
+            quarantined_count += 1;
+            ControlFlow::Continue(())
+        };
+        self.rows.scan(ScanRange::of_tag(keys::QUARANTINE), &mut visit).await?;
+        Ok(Stats { queues, quarantined_count, ..Stats::default() })
+    }
+
+    async fn job(&self, job_id: JobId, moment: Moment) -> Result<JobInfo> {
+        let gone = || Error::JobNotFound { job_id: job_id.to_string() };
+        let value = self.rows.get(keys::job(job_id.row)).await?.ok_or_else(gone)?;
+        let what = format!("job row {}", job_id.row);
+        let stored = self.decoded(&what, JobRow::decode(&value))?;
+        if stored.turn != job_id.turn {
+            return Err(gone());
+        }
+        let what = format!("queue record {}", stored.queue);
+        let queue = self.rows.get(keys::queue(stored.queue)).await?;
+        let queue = queue.as_ref().and_then(queue_of).ok_or_else(|| {
+            read::damaged(self.rows.path(), &what, &Undecodable("it does not read".into()))
+        })?;
+        let claim = self.rows.get(keys::claim(job_id.row)).await?;
+        let claim = claim.and_then(|value| ClaimRow::decode(&value).ok());
+        let view = view_of(job_id.row, &stored, &queue.1, claim.as_ref(), moment);
+        let payload = stored.body.payload.clone();
+        let mut info = read::job_info(view, stored);
+        info.payload = Some(match payload {
+            Payload::Inline(data) => data,
+            Payload::Object(object) => self.payload(object).await?,
+        });
+        Ok(info)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a digest of 64 MiB takes a while")]
+    async fn payload(&self, object: PayloadRef) -> Result<Bytes> {
+        let read = self.rows.get_payload(object.name).await;
+        let checked = tokio::task::spawn_blocking(move || read::checked(&object, read)).await;
+        let checked = checked.expect("a digest does not panic");
+        checked.map_err(|fault| read::payload_error(self.rows.path(), &object, fault))
+    }
+
+    async fn jobs(&self, listing: &Listing<'_>, moment: Moment) -> Result<JobPage> {
+        let Some(queue) = self.find_queue(listing.queue).await? else {
+            return Ok(JobPage::default());
+        };
+        let claims = match listing.state {
+            Some(JobState::Done | JobState::Dead) => BTreeMap::new(),
+            _ => self.claims(listing.after).await?,
+        };
+        let (mut page, mut examined) = (JobPage::default(), Examined::default());
+        let mut visit = |key: Bytes, value: Bytes| {
+            if page.jobs.len() == listing.count_max || examined.is_enough() {
+                page.next = examined.last;
+                return ControlFlow::Break(());
+            }
+            let Some(row) = keys::row_of(&key) else { return ControlFlow::Continue(()) };
+            examined.add(row, value.len());
+            match JobRow::decode(&value) {
+                Ok(stored) if stored.queue == queue => {
+                    let view = view_of(row, &stored, listing.queue, claims.get(&row), moment);
+                    if listing.state.is_none_or(|state| view.state == state) {
+                        page.jobs.push(read::job_info(view, stored));
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(row, error = error.0, "a job row does not read"),
+            }
+            ControlFlow::Continue(())
+        };
+        self.rows.scan(behind(keys::JOB, listing.after), &mut visit).await?;
+        Ok(page)
+    }
+
+    async fn find_queue(&self, name: &QueueName) -> Result<Option<u32>> {
+        let mut found = None;
+        let mut visit = |key: Bytes, value: Bytes| match queue_of(&value) {
+            Some((_, other)) if other == *name => {
+                found = keys::queue_index_of(&key);
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        };
+        self.rows.scan(ScanRange::of_tag(keys::QUEUE), &mut visit).await?;
+        Ok(found)
+    }
+
+    /// The claims behind a row. As many as deliveries are under way.
+    async fn claims(&self, after: Option<u64>) -> Result<BTreeMap<u64, ClaimRow>> {
+        let mut claims = BTreeMap::new();
+        let mut visit = |key: Bytes, value: Bytes| {
+            if let (Some(row), Ok(claim)) = (keys::row_of(&key), ClaimRow::decode(&value)) {
+                claims.insert(row, claim);
+            }
+            ControlFlow::Continue(())
+        };
+        self.rows.scan(behind(keys::CLAIM, after), &mut visit).await?;
+        Ok(claims)
+    }
+
+    fn decoded<T>(&self, what: &str, decoded: Result<T, Undecodable>) -> Result<T> {
+        decoded.map_err(|error| read::damaged(self.rows.path(), what, &error))
+    }
+}
+
+/// Which jobs are wanted.
+struct Listing<'a> {
+    queue: &'a QueueName,
+    state: Option<JobState>,
+    after: Option<u64>,
+    count_max: usize,
+}
+
+/// How much was looked at for one page.
+#[derive(Default)]
+struct Examined {
+    count: usize,
+    size_bytes: usize,
+    last: Option<u64>,
+}
+
+impl Examined {
+    fn add(&mut self, row: u64, size_bytes: usize) {
+        self.count += 1;
+        self.size_bytes += size_bytes;
+        self.last = Some(row);
+    }
+
+    const fn is_enough(&self) -> bool {
+        self.count >= LIST_EXAMINED_MAX || self.size_bytes >= LIST_BYTES_MAX
+    }
+}
+
+/// What the rows say of a job besides its own.
+fn view_of(
+    row: u64,
+    stored: &JobRow<Body>,
+    queue: &QueueName,
+    claim: Option<&ClaimRow>,
+    moment: Moment,
+) -> JobView {
+    // A row of another turn is about a job that was here before.
+    let claim = claim.filter(|claim| claim.turn == stored.turn && stored.ended.is_none());
+    let state = match (stored.ended, claim) {
+        (Some((JobEnd::Done, _)), _) => JobState::Done,
+        (Some((JobEnd::Dead, _)), _) => JobState::Dead,
+        (None, Some(_)) => JobState::Claimed,
+        (None, None) if stored.run_at_ms > moment.now_ms => JobState::Scheduled,
+        (None, None) => JobState::Pending,
+    };
+    JobView {
+        job_id: JobId { row, turn: stored.turn },
+        queue: queue.clone(),
+        state,
+        attempts: claim.map_or(stored.attempts, |claim| claim.attempts),
+        claimed_at_ms: claim.map(|claim| claim.started_at_ms),
+        is_cancel_requested: claim.is_some_and(|claim| claim.is_cancel_requested),
+    }
+}
+
+fn queue_of(value: &Bytes) -> Option<(QueueRow, QueueName)> {
+    let row = QueueRow::decode(value).ok()?;
+    let name = row.name.parse().ok()?;
+    Some((row, name))
+}
+
+/// The rows of a tag behind this one.
+fn behind(tag: u8, after: Option<u64>) -> ScanRange {
+    let whole = ScanRange { extent: Extent::Page, ..ScanRange::of_tag(tag) };
+    let Some(after) = after else { return whole };
+    let key = [&[tag], after.to_be_bytes().as_slice()].concat();
+    ScanRange { start: Bound::Excluded(key.into()), ..whole }
+}
+
+/// What people know the command as.
+const fn call_of(command: &Command) -> &'static str {
+    match command {
+        Command::Enqueue { .. } => "enqueue",
+        Command::Claim { .. } => "claim",
+        Command::Renew { .. } => "renew",
+        Command::Settle { verdict, .. } => match verdict {
+            Verdict::Ack => "ack",
+            Verdict::Nack { .. } => "nack",
+            Verdict::DeadLetter { .. } => "dead_letter",
+            Verdict::Release | Verdict::Unseen => "release",
+            Verdict::Step(StepOutcome::Cancel { .. }) => "cancel",
+            Verdict::Step(_) => "settle",
+        },
+        Command::CancelJob { .. } => "cancel",
+        Command::WakeJob { .. } => "wake_scheduled",
+        Command::RequeueJob { .. } => "requeue_dead_job",
+        Command::PurgeDead { .. } => "purge_dead",
+        Command::KvWrite { value: Some(_), .. } => "kv_put",
+        Command::KvWrite { value: None, .. } => "kv_delete",
+        Command::Submit { .. } => "submit",
+        Command::AwaitRun { .. } => "await_outcome",
+        Command::Subscribe { .. } | Command::Unsubscribe { .. } => "run_worker",
+        Command::Withdraw { .. }
+        | Command::GetJob { .. }
+        | Command::ListJobs { .. }
+        | Command::KvGet { .. }
+        | Command::KvScan(_)
+        | Command::Owner
+        | Command::Stats
+        | Command::AwaitRoom => "this call",
+    }
+}

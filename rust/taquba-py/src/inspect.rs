@@ -1,0 +1,192 @@
+//! What can be looked at: jobs, keys, the owner, counts. The fields of Python's dataclasses.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use taquba_engine::command::{
+    Attempt, JobInfo, JobPage, JobState, JobWork, KvPage, KvRange, OwnerInfo, QueueStats, Stats,
+};
+use taquba_engine::ids::KvKey;
+
+use crate::clock::instant;
+use crate::delivered::headers_dict;
+use crate::error;
+
+/// How a cursor of keys begins: no other text is taken for one.
+const KEY_CURSOR_PREFIX: &str = "after:";
+
+/// An argument that is a state's name; Python's enum has checked it.
+pub struct StateArgument(pub JobState);
+
+/// An argument that says where a page of jobs begins: what an earlier page gave.
+pub struct JobCursor(pub u64);
+
+/// The same for a page of keys.
+pub struct KeyCursor(pub KvKey);
+
+/// A range of keys, read by its attributes.
+#[derive(FromPyObject)]
+pub struct RangeArguments {
+    prefix: String,
+    start: Option<String>,
+    end: Option<String>,
+    reverse: bool,
+    limit: usize,
+}
+
+impl FromPyObject<'_, '_> for StateArgument {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let name: String = value.extract()?;
+        let state = JobState::ALL.into_iter().find(|state| state.name() == name);
+        state.map(Self).ok_or_else(|| PyValueError::new_err(name))
+    }
+}
+
+impl FromPyObject<'_, '_> for JobCursor {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let row = cursor_text(&value)?;
+        let row = (row.len() == 16).then(|| u64::from_str_radix(&row, 16).ok()).flatten();
+        row.map(Self).ok_or_else(|| bad_cursor(&value))
+    }
+}
+
+impl FromPyObject<'_, '_> for KeyCursor {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let text = cursor_text(&value)?;
+        let key = text.strip_prefix(KEY_CURSOR_PREFIX).and_then(|key| key.parse().ok());
+        key.map(Self).ok_or_else(|| bad_cursor(&value))
+    }
+}
+
+impl RangeArguments {
+    /// The engine's form.
+    pub fn into_engine(self, cursor: Option<KeyCursor>) -> KvRange {
+        KvRange {
+            prefix: self.prefix,
+            start: self.start,
+            end: self.end,
+            reverse: self.reverse,
+            after: cursor.map(|cursor| cursor.0),
+            count_max: self.limit,
+        }
+    }
+}
+
+/// The fields of `taquba.JobInfo`, and `history` with those of `taquba.Attempt`.
+pub fn job<'py>(py: Python<'py>, job: &JobInfo) -> PyResult<Bound<'py, PyDict>> {
+    let (kind, run_id) = match &job.work {
+        JobWork::Plain => ("job", None),
+        JobWork::Step(run_id) => ("step", Some(run_id.as_str())),
+        JobWork::Notification(run_id) => ("notification", Some(run_id.as_str())),
+    };
+    let history = job.history.iter().map(|attempt| self::attempt(py, attempt));
+    let dict = PyDict::new(py);
+    dict.set_item("job_id", job.job_id.to_string())?;
+    dict.set_item("queue", job.queue.as_str())?;
+    dict.set_item("state", job.state.name())?;
+    dict.set_item("kind", kind)?;
+    dict.set_item("run_id", run_id)?;
+    dict.set_item("priority", job.priority)?;
+    dict.set_item("attempts", job.attempts)?;
+    dict.set_item("max_attempts", job.max_attempts)?;
+    dict.set_item("enqueued_at", instant(job.enqueued_at_ms))?;
+    dict.set_item("run_at", job.run_at_ms.map(instant))?;
+    dict.set_item("ended_at", job.ended_at_ms.map(instant))?;
+    dict.set_item("dedup_key", job.dedup_key.as_deref())?;
+    dict.set_item("headers", headers_dict(py, &job.headers)?)?;
+    dict.set_item("payload_bytes", job.payload_bytes)?;
+    dict.set_item("payload", job.payload.as_ref().map(|payload| PyBytes::new(py, payload)))?;
+    dict.set_item("last_error", job.last_error.as_deref())?;
+    dict.set_item("is_cancel_requested", job.is_cancel_requested)?;
+    dict.set_item("history", PyList::new(py, history.collect::<PyResult<Vec<_>>>()?)?)?;
+    Ok(dict)
+}
+
+/// The jobs of a page, and where the next one begins.
+pub fn jobs<'py>(
+    py: Python<'py>,
+    page: &JobPage,
+) -> PyResult<(Vec<Bound<'py, PyDict>>, Option<String>)> {
+    let jobs = page.jobs.iter().map(|job| self::job(py, job)).collect::<PyResult<_>>()?;
+    Ok((jobs, page.next.map(|row| format!("{row:016x}"))))
+}
+
+/// The entries of a page, and where the next one begins.
+pub fn entries<'py>(
+    py: Python<'py>,
+    page: &KvPage,
+) -> (Vec<(String, Bound<'py, PyBytes>)>, Option<String>) {
+    let entries = page.entries.iter();
+    let entries =
+        entries.map(|(key, value)| (key.as_str().to_owned(), PyBytes::new(py, value))).collect();
+    (entries, page.next.as_ref().map(|key| format!("{KEY_CURSOR_PREFIX}{}", key.as_str())))
+}
+
+/// The fields of `taquba.Owner`.
+pub fn owner<'py>(py: Python<'py>, owner: &OwnerInfo) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("host", &owner.host)?;
+    dict.set_item("pid", owner.pid)?;
+    dict.set_item("since", instant(owner.since_ms))?;
+    dict.set_item("last_seen", instant(owner.seen_ms))?;
+    dict.set_item("is_alive", owner.is_alive)?;
+    Ok(dict)
+}
+
+/// The fields of `taquba.Stats`; `queues` holds those of `taquba.QueueStats` by name.
+pub fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>> {
+    let queues = PyDict::new(py);
+    for queue in &stats.queues {
+        queues.set_item(queue.queue.as_str(), queue_stats(py, queue)?)?;
+    }
+    let dict = PyDict::new(py);
+    dict.set_item("queues", queues)?;
+    dict.set_item("quarantined_count", stats.quarantined_count)?;
+    dict.set_item("commit_count", stats.commit_count)?;
+    dict.set_item("row_count", stats.row_count)?;
+    dict.set_item("put_count", stats.put_count)?;
+    dict.set_item("put_bytes", stats.put_bytes)?;
+    Ok(dict)
+}
+
+fn queue_stats<'py>(py: Python<'py>, queue: &QueueStats) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("pending_count", queue.pending_count)?;
+    dict.set_item("scheduled_count", queue.scheduled_count)?;
+    dict.set_item("claimed_count", queue.claimed_count)?;
+    dict.set_item("done_count", queue.done_count)?;
+    dict.set_item("dead_count", queue.dead_count)?;
+    dict.set_item("live_run_count", queue.live_run_count)?;
+    dict.set_item("enqueued_total", queue.enqueued_total)?;
+    dict.set_item("acked_total", queue.acked_total)?;
+    dict.set_item("retried_total", queue.retried_total)?;
+    dict.set_item("dead_total", queue.dead_total)?;
+    dict.set_item("cancelled_total", queue.cancelled_total)?;
+    Ok(dict)
+}
+
+fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("number", attempt.number)?;
+    dict.set_item("started_at", attempt.started_at_ms.map(instant))?;
+    dict.set_item("ended_at", attempt.ended_at_ms.map(instant))?;
+    dict.set_item("end", attempt.end.name())?;
+    dict.set_item("error", attempt.error.as_deref())?;
+    Ok(dict)
+}
+
+fn cursor_text(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let text = value.extract::<String>();
+    text.map_err(|_| error::wrong_type("cursor", value, "give the `cursor` of the page before"))
+}
+
+fn bad_cursor(value: &Bound<'_, PyAny>) -> PyErr {
+    let given = value.repr().map_or_else(|_| "unprintable".to_owned(), |text| text.to_string());
+    error::invalid_argument(value.py(), "cursor", &given, "give the `cursor` of the page before")
+}

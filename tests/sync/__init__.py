@@ -1,0 +1,1 @@
+"""taquba for threads."""

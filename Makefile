@@ -68,8 +68,14 @@ types: $(INSTALLED) ## mypy --strict, and the stubs against the compiled module.
 	@$(BIN)/mypy --strict python/taquba examples benches tests
 	$(BIN)/stubtest taquba._taquba
 
+# The tests start these servers and never download anything; what cannot be had here is named, and
+# its tests are skipped, or fail where CI=true.
+.PHONY: servers
+servers: $(TOOLS) ## Object-store servers for the tests, kept in the user's cache.
+	@$(BIN)/python -m tests.conformance.installs
+
 .PHONY: pytest
-pytest: $(INSTALLED) ## Python tests; README, docs and examples are executed among them.
+pytest: $(INSTALLED) servers ## Python tests; README, docs and examples are executed among them.
 	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
 
 # Newer versions start tasks in another way, so what asyncio promises is tested on each that is here.
@@ -92,9 +98,11 @@ other-pythons: $(INSTALLED) ## The bridge and workflow tests on every other Pyth
 	done
 
 .PHONY: bench
-bench: $(INSTALLED) ## Both benchmarks, small: a look, not an entry for RESULTS.md.
+bench: $(INSTALLED) ## All benchmarks, small: a look, not an entry for RESULTS.md.
 	@$(BIN)/python benches/workflow_steps.py --runs 2000 --rounds 3
 	$(BIN)/python benches/queue.py --jobs 20000 --rounds 3
+	$(BIN)/python benches/waiting_jobs.py --jobs 50000 --window 10000
+	$(BIN)/python benches/pass_through.py --jobs 200000 --window 50000
 
 .PHONY: format
 format: toolchain $(TOOLS) ## Format both languages.

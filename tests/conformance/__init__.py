@@ -1,0 +1,1 @@
+"""One suite, many stores: what taquba promises holds on each of them."""

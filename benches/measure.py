@@ -1,4 +1,4 @@
-"""What both benchmarks share: rounds, stores, and the cost of a round.
+"""What the benchmarks share: rounds, stores, and the cost of a round.
 
 CPU time is that of the whole process, user and system, all threads (getrusage): what a step costs
 whoever pays for the machine. Wall time depends on what else the machine does; CPU time hardly.
@@ -82,7 +82,7 @@ def show(title: str, unit: str, count: int, rounds: list[Round]) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that both benchmarks have."""
+    """The options of benchmarks that measure in rounds."""
     parser.add_argument("--store", choices=["memory", "disk", "both"], default="both")
     parser.add_argument("--directory", help="where the disk store is made; default: here")
     parser.add_argument("--rounds", type=int, default=5)

@@ -36,7 +36,7 @@ from taquba.queue._job import JobCancelled
 from taquba.queue._kv import KvWriting
 from taquba.store import StoreLike, resolve
 
-__all__ = ["Queue", "release"]
+__all__ = ["Queue", "unclaim"]
 
 _ENQUEUE_DEFAULTS: Final = EnqueueOptions()
 _OPEN_DEFAULTS: Final = OpenOptions()

@@ -46,8 +46,7 @@ pub(super) async fn bodies(log: Arc<dyn Log>, rows: Vec<u64>) -> Errand {
 
 pub(super) async fn object(log: Arc<dyn Log>, row: u64, object: PayloadRef) -> Errand {
     let read = log.get_payload(object.name).await;
-    let checked = blocking(move || read::checked(&object, read)).await;
-    Errand::Object(row, object, checked)
+    Errand::Object(row, object, read::verified(object, read).await)
 }
 
 pub(super) async fn value(log: Arc<dyn Log>, path: String, key: KvKey, number: u64) -> Errand {
@@ -84,9 +83,8 @@ async fn with_payload(
 ) -> Result<Reply> {
     if let Some(object) = object {
         let read = log.get_payload(object.name).await;
-        let checked = blocking(move || read::checked(&object, read)).await;
-        let data = checked.map_err(|fault| read::payload_error(path, &object, fault))?;
-        info.payload = Some(data);
+        let verified = read::verified(object, read).await;
+        info.payload = Some(verified.map_err(|fault| read::payload_error(path, &object, fault))?);
     }
     Ok(Reply::Job(Box::new(info)))
 }
@@ -114,10 +112,4 @@ pub(super) async fn sweep(log: Arc<dyn Log>, epoch: u32, named: Vec<PayloadName>
             Errand::Deleted
         }
     }
-}
-
-/// Digests of large payloads take long enough that the loop would notice.
-#[expect(clippy::disallowed_methods, reason = "the one place that leaves the loop's threads")]
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("a digest does not panic")
 }

@@ -41,7 +41,6 @@ use crate::command::{Command, Outlet, Ticket};
 use crate::error::{Error, Result};
 use crate::log::{Log, ScanRange, SlateLog, Target};
 use crate::options::OpenOptions;
-use crate::record::{FORMAT, Meta, Sequence, keys};
 use crate::state::{Recovery, State};
 
 use inbox::{Inbox, Message};
@@ -91,8 +90,8 @@ impl Engine {
         options: OpenOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let meta = read_meta(log.as_ref(), &path).await?;
-        let sequence = read_sequence(log.as_ref(), &path).await?;
+        let meta = read::meta(log.as_ref(), &path).await?;
+        let sequence = read::sequence(log.as_ref(), &path).await?;
         let mut hybrid = HybridClock::new(clock.as_ref(), sequence.wall_floor_ms);
         let (was_clean, epoch) = meta.map_or((true, 1), |meta| (meta.clean, meta.epoch + 1));
         let now = hybrid.read(clock.as_ref());
@@ -168,22 +167,6 @@ async fn commit_all(
     state.on_durable(batch.number, hybrid.read(clock), &mut effects);
     assert!(effects.claims.is_empty(), "nobody has subscribed yet");
     Ok(())
-}
-
-async fn read_meta(log: &dyn Log, path: &str) -> Result<Option<Meta>> {
-    let Some(value) = log.get(keys::META.into()).await? else { return Ok(None) };
-    let meta =
-        Meta::decode(&value).map_err(|error| read::damaged(path, "the store record", &error))?;
-    if meta.format != FORMAT {
-        let (path, found) = (path.to_owned(), meta.format);
-        return Err(Error::UnsupportedFormat { path, found, supported: FORMAT });
-    }
-    Ok(Some(meta))
-}
-
-async fn read_sequence(log: &dyn Log, path: &str) -> Result<Sequence> {
-    let Some(value) = log.get(keys::SEQUENCE.into()).await? else { return Ok(Sequence::default()) };
-    Sequence::decode(&value).map_err(|error| read::damaged(path, "the sequence record", &error))
 }
 
 /// Runs the loop to its end; a panic in it ends the engine as a failure does.

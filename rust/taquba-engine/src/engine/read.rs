@@ -12,10 +12,29 @@ use crate::ids::{KvKey, RunId};
 use crate::limits::LIST_BYTES_MAX;
 use crate::log::{Extent, Rows, ScanRange};
 use crate::record::{
-    Body, BodyWork, JobRow, Payload, PayloadFault, PayloadRef, RunRow, Undecodable, decode_value,
-    keys,
+    Body, BodyWork, FORMAT, JobRow, Meta, Payload, PayloadFault, PayloadRef, RunRow, Sequence,
+    Undecodable, decode_value, keys,
 };
 use crate::state::JobView;
+
+/// What the store's own record says; `None` if the store is new.
+pub(crate) async fn meta<R: Rows + ?Sized>(rows: &R, path: &str) -> Result<Option<Meta>> {
+    let Some(value) = rows.get(keys::META.into()).await? else { return Ok(None) };
+    let meta = Meta::decode(&value).map_err(|error| damaged(path, "the store record", &error))?;
+    if meta.format != FORMAT {
+        let (path, found) = (path.to_owned(), meta.format);
+        return Err(Error::UnsupportedFormat { path, found, supported: FORMAT });
+    }
+    Ok(Some(meta))
+}
+
+/// What must only grow.
+pub(crate) async fn sequence<R: Rows + ?Sized>(rows: &R, path: &str) -> Result<Sequence> {
+    let Some(value) = rows.get(keys::SEQUENCE.into()).await? else {
+        return Ok(Sequence::default());
+    };
+    Sequence::decode(&value).map_err(|error| damaged(path, "the sequence record", &error))
+}
 
 /// How a run ended.
 pub(crate) async fn run(rows: &dyn Rows, path: &str, run_id: &RunId) -> Result<Reply> {
@@ -111,11 +130,21 @@ pub(crate) fn job_info(view: JobView, stored: JobRow<Body>) -> JobInfo {
     }
 }
 
-/// Whether what was read of a payload object is what was written.
-pub(crate) fn checked(
-    object: &PayloadRef,
+/// What was read of a payload object, if it is what was written.
+pub(crate) async fn verified(
+    object: PayloadRef,
     read: Result<Option<Bytes>>,
 ) -> Result<Bytes, PayloadFault> {
+    blocking(move || verify(&object, read)).await
+}
+
+/// Digests of large payloads take long enough that whoever waits on the same thread would notice.
+#[expect(clippy::disallowed_methods, reason = "the one place that leaves the threads of tasks")]
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("a digest does not panic")
+}
+
+fn verify(object: &PayloadRef, read: Result<Option<Bytes>>) -> Result<Bytes, PayloadFault> {
     match read {
         Ok(Some(data)) if object.matches(&data) => Ok(data),
         Ok(Some(data)) => Err(PayloadFault::Damaged(format!(

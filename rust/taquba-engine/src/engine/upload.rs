@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::errand::blocking;
+use super::read::blocking;
 use crate::command::{Command, Effect, StepOutcome, Verdict};
 use crate::error::Result;
 use crate::limits::PAYLOAD_BYTES_MAX;

@@ -22,6 +22,8 @@ pub(super) const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for the open itself, once the store has answered: a long log is read in full.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 
+const MIB: usize = 1024 * 1024;
+
 /// Tries of one request on top of the store client's own.
 const RETRIES_MAX: u32 = 8;
 
@@ -45,9 +47,11 @@ pub(super) fn settings(kind: Kind) -> Settings {
         flush_interval: None,
         // Each poll is two requests; a fenced owner learns it from its next commit anyway.
         manifest_poll_interval: Duration::from_secs(if is_local { 5 } else { 30 }),
-        // A memtable's resident size is three times this.
-        l0_sst_size_bytes: 16 * 1024 * 1024,
-        max_unflushed_bytes: 64 * 1024 * 1024,
+        // A memtable's resident size is three and a half times this, and what a burst needed stays with
+        // the allocator: with 32 and 128 MiB a million waiting jobs kept 130 MB more, for 5 to 10 %
+        // less CPU. Behind a network larger objects cost fewer requests.
+        l0_sst_size_bytes: if is_local { 8 * MIB } else { 16 * MIB },
+        max_unflushed_bytes: if is_local { 32 * MIB } else { 64 * MIB },
         // Bounds how many log objects an open after a crash has to read.
         max_wal_flushes_before_l0_flush: if is_local { 8192 } else { 4096 },
         // With the default of 8 a burst of writes once stalled for 11.5 s.

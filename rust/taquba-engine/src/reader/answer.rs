@@ -23,8 +23,7 @@ use crate::limits::{LIST_BYTES_MAX, LIST_COUNT_MAX, LIST_EXAMINED_MAX};
 use crate::log::{Extent, Rows as _, ScanRange, SlateReader};
 use crate::options::check_count;
 use crate::record::{
-    Body, ClaimRow, FORMAT, JobEnd, JobRow, Meta, Payload, PayloadRef, QueueRow, Sequence,
-    Undecodable, keys,
+    Body, ClaimRow, JobEnd, JobRow, Payload, PayloadRef, QueueRow, Undecodable, keys,
 };
 use crate::state::{JobView, queue_stats};
 
@@ -60,20 +59,9 @@ impl Answers {
     /// Takes in what was committed since the last time.
     pub async fn begin(&self) -> Result<Moment> {
         self.rows.refresh().await?;
-        if let Some(value) = self.rows.get(keys::META.into()).await? {
-            let meta = self.decoded("the store record", Meta::decode(&value))?;
-            if meta.format != FORMAT {
-                let (path, found) = (self.rows.path().to_owned(), meta.format);
-                return Err(Error::UnsupportedFormat { path, found, supported: FORMAT });
-            }
-        }
+        read::meta(&self.rows, self.rows.path()).await?;
         // The owner's clock may be ahead of ours, as a test's clock is.
-        let floor_ms = match self.rows.get(keys::SEQUENCE.into()).await? {
-            Some(value) => {
-                self.decoded("the sequence record", Sequence::decode(&value))?.wall_floor_ms
-            }
-            None => 0,
-        };
+        let floor_ms = read::sequence(&self.rows, self.rows.path()).await?.wall_floor_ms;
         Ok(Moment { now_ms: self.clock.wall_ms().max(floor_ms) })
     }
 
@@ -165,12 +153,10 @@ impl Answers {
         Ok(info)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a digest of 64 MiB takes a while")]
     async fn payload(&self, object: PayloadRef) -> Result<Bytes> {
         let read = self.rows.get_payload(object.name).await;
-        let checked = tokio::task::spawn_blocking(move || read::checked(&object, read)).await;
-        let checked = checked.expect("a digest does not panic");
-        checked.map_err(|fault| read::payload_error(self.rows.path(), &object, fault))
+        let verified = read::verified(object, read).await;
+        verified.map_err(|fault| read::payload_error(self.rows.path(), &object, fault))
     }
 
     async fn jobs(&self, listing: &Listing<'_>, moment: Moment) -> Result<JobPage> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::body::Change;
-use super::job::{Due, Kind, Stage};
+use super::job::{Due, Kind, Stage, wrong_state};
 use super::schedule::Expired;
 use super::settle::Ended;
 use super::{Effects, Origin, State};
@@ -241,9 +241,4 @@ fn forget_at(config: &QueueConfig, end: JobEnd, ended_at_ms: u64) -> Option<u64>
         JobEnd::Dead => config.dead_retention,
     };
     retention.map(|retention| ended_at_ms.saturating_add(bounded_ms(retention)))
-}
-
-pub(super) fn wrong_state(state: &str, job_id: JobId, remedy: &str) -> Error {
-    let (job_id, state, remedy) = (job_id.to_string(), state.to_owned(), remedy.to_owned());
-    Error::WrongJobState { job_id, state, remedy }
 }

@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use super::Digest128;
 use crate::command::{DedupScope, JobState};
+use crate::error::Error;
 use crate::ids::JobId;
 use crate::record::{Body, BodyWork, JobEnd, JobRow};
 
@@ -193,6 +194,12 @@ impl JobEntry {
             body,
         }
     }
+}
+
+/// What is told of a job that is not in a stage in which this can be done to it.
+pub(super) fn wrong_state(state: &str, job_id: JobId, remedy: &str) -> Error {
+    let (job_id, state, remedy) = (job_id.to_string(), state.to_owned(), remedy.to_owned());
+    Error::WrongJobState { job_id, state, remedy }
 }
 
 #[cfg(test)]

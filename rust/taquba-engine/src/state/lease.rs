@@ -10,10 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::settle::Ended;
-use super::{Effects, OutletId, State};
+use super::{OutletId, State};
 use crate::clock::Now;
-use crate::command::{AttemptEnd, Reply, SubscriptionId};
+use crate::command::{Reply, SubscriptionId};
 use crate::error::{Error, Result};
 use crate::ids::{ClaimToken, JobId};
 use crate::options::{bounded_ms, check_lease};
@@ -185,7 +184,8 @@ impl Leases {
         self.by_expiry.first().map(|(at_ms, _)| at_ms.saturating_sub(now.mono_ms))
     }
 
-    fn first_expired(&self, now: Now) -> Option<ClaimToken> {
+    /// The lease that ended first, if one has.
+    pub fn first_expired(&self, now: Now) -> Option<ClaimToken> {
         let (at_ms, token) = self.by_expiry.first()?;
         (*at_ms <= now.mono_ms).then_some(*token)
     }
@@ -205,14 +205,6 @@ impl State {
             Ok(Reply::Done)
         } else {
             Err(self.leases.lost(token))
-        }
-    }
-
-    /// Takes back every job whose lease has ended.
-    pub(super) fn expire_leases(&mut self, now: Now, fx: &mut Effects) {
-        while let Some(token) = self.leases.first_expired(now) {
-            let error = "the lease expired before the job was settled";
-            self.end_unsettled(token, Ended::because(AttemptEnd::Expired, error), now, fx);
         }
     }
 }

@@ -10,8 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::body::Change;
-use super::ended::wrong_state;
-use super::job::{Due, Stage};
+use super::job::{Due, Stage, wrong_state};
 use super::{Effects, Origin, State};
 use crate::clock::Now;
 use crate::command::{Reply, Start};

@@ -140,6 +140,14 @@ impl State {
         self.end_unsettled(token, Ended::because(AttemptEnd::Released, error), now, fx);
     }
 
+    /// Takes back every job whose lease has ended.
+    pub(super) fn expire_leases(&mut self, now: Now, fx: &mut Effects) {
+        while let Some(token) = self.leases.first_expired(now) {
+            let error = "the lease expired before the job was settled";
+            self.end_unsettled(token, Ended::because(AttemptEnd::Expired, error), now, fx);
+        }
+    }
+
     /// Hands every open claim back, for an orderly close.
     pub fn release_all(&mut self, now: Now, fx: &mut Effects) {
         for token in self.leases.all() {

@@ -11,7 +11,7 @@ use super::*;
 use crate::command::{Effect, OwnerInfo};
 use crate::limits::WAITING_BYTES_MAX;
 use crate::log::{PutCounts, Rows, Visit};
-use crate::record::{PayloadName, Row};
+use crate::record::{Meta, PayloadName, Row, keys};
 
 /// A log in memory with a gate before each commit.
 struct GatedLog {

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::ids::KvKey;
 use crate::log::Log;
 use crate::record::{PayloadFault, PayloadName, PayloadRef, keys};
-use crate::state::{Origin, OutletId, Query};
+use crate::state::{OutletId, Query};
 
 /// What came back.
 pub(super) enum Errand {
@@ -22,8 +22,8 @@ pub(super) enum Errand {
     Object(u64, PayloadRef, Result<Bytes, PayloadFault>),
     /// The stored value of a key that somebody compares.
     Value(KvKey, u64, Result<Option<Bytes>>),
-    /// The answer to a query.
-    Answer(Origin, Result<Reply>),
+    /// The answer to the query with this number.
+    Answer(u64, Result<Reply>),
     /// A request whose payloads are objects now.
     Uploaded(Box<Uploaded>),
     /// Objects were deleted, or are left for the next sweep.
@@ -54,12 +54,7 @@ pub(super) async fn value(log: Arc<dyn Log>, path: String, key: KvKey, number: u
     Errand::Value(key, number, read)
 }
 
-pub(super) async fn answer(
-    log: Arc<dyn Log>,
-    path: String,
-    origin: Origin,
-    query: Query,
-) -> Errand {
+pub(super) async fn answer(log: Arc<dyn Log>, path: String, number: u64, query: Query) -> Errand {
     let rows = log.as_ref();
     let answer = match query {
         Query::Run(run_id) => read::run(rows, &path, &run_id).await,
@@ -72,7 +67,7 @@ pub(super) async fn answer(
         Query::Range(range) => read::entries(rows, &path, range).await.map(Reply::Entries),
         Query::Owner => rows.owner().await.map(Reply::Owner),
     };
-    Errand::Answer(origin, answer)
+    Errand::Answer(number, answer)
 }
 
 async fn with_payload(

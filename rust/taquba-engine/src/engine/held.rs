@@ -12,6 +12,8 @@ pub(super) enum Held {
     Reply(Origin, Result<Reply>),
     /// Ask the log and reply with what it says.
     Query(Origin, Query),
+    /// Read the bodies of these rows: what they are to be changed into depends on them.
+    Load(Vec<u64>),
     /// Requests that do not wait any more.
     Cost(Cost),
 }
@@ -39,7 +41,7 @@ impl HeldQueue {
     pub fn fail(&mut self, error: &Error) -> Vec<(Origin, Result<Reply>)> {
         let failed = |(_, held)| match held {
             Held::Reply(origin, _) | Held::Query(origin, _) => Some((origin, Err(error.clone()))),
-            Held::Cost(_) => None,
+            Held::Load(_) | Held::Cost(_) => None,
         };
         self.queue.drain(..).filter_map(failed).collect()
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::Request;
-use crate::command::{Command, Delivery, Effect, NewJob, Outlet, StepOutcome, Verdict};
+use crate::command::{Command, Delivery, Effect, NewJob, NewRun, Outlet, StepOutcome, Verdict};
 use crate::error::{Error, Result};
 use crate::limits::{WAITING_BYTES_MAX, WAITING_COUNT_MAX};
 use crate::state::OutletId;
@@ -165,7 +165,8 @@ fn size_bytes(command: &Command) -> usize {
     match command {
         Command::Enqueue { jobs, .. } => jobs.iter().map(job_bytes).sum(),
         Command::Submit { runs, .. } => {
-            runs.iter().map(|run| FIXED_BYTES + run.input.resident_bytes()).sum()
+            let size = |run: &NewRun| run.input.resident_bytes() + run.headers.size_bytes();
+            runs.iter().map(|run| FIXED_BYTES + size(run)).sum()
         }
         Command::Settle { verdict, effects, .. } => {
             let effects: usize = effects.iter().map(effect_bytes).sum();
@@ -178,7 +179,7 @@ fn size_bytes(command: &Command) -> usize {
 
 fn job_bytes(job: &NewJob) -> usize {
     const FIXED_BYTES: usize = 128;
-    FIXED_BYTES + job.payload.resident_bytes()
+    FIXED_BYTES + job.payload.resident_bytes() + job.headers.size_bytes()
 }
 
 fn verdict_bytes(verdict: &Verdict) -> usize {
@@ -187,7 +188,12 @@ fn verdict_bytes(verdict: &Verdict) -> usize {
             StepOutcome::Continue { payload } | StepOutcome::ContinueAfter { payload, .. },
         ) => payload.resident_bytes(),
         Verdict::Step(StepOutcome::Succeed { result }) => result.len(),
-        _ => 0,
+        Verdict::Step(
+            StepOutcome::Fail { reason: text } | StepOutcome::Cancel { reason: text },
+        )
+        | Verdict::Nack { error: text }
+        | Verdict::DeadLetter { reason: text } => text.len(),
+        Verdict::Ack | Verdict::Release | Verdict::Unseen => 0,
     }
 }
 

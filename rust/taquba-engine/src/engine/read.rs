@@ -96,7 +96,10 @@ pub(crate) async fn jobs(
 pub(crate) fn job_info(view: JobView, stored: JobRow<Body>) -> JobInfo {
     let body = stored.body;
     let mut history = body.history;
-    if let Some(started_at_ms) = view.claimed_at_ms {
+    // The row may be newer than the view: then this delivery is in its history already.
+    let last = history.last().map(|last| (last.number, last.started_at_ms));
+    let is_open = last != Some((view.attempts, view.claimed_at_ms));
+    if let Some(started_at_ms) = view.claimed_at_ms.filter(|_| is_open) {
         history.push(Attempt {
             number: view.attempts,
             started_at_ms: Some(started_at_ms),

@@ -19,7 +19,7 @@ use super::inbox::{Cost, Inbox, Message};
 use super::upload::{Deferred, Uploads, upload};
 use super::{Request, read};
 use crate::clock::{Clock, HybridClock, Now};
-use crate::command::{Command, Delivery, Reply};
+use crate::command::{Command, Delivery, Reply, Verdict};
 use crate::error::{Error, Result};
 use crate::limits::COMMIT_BYTES_MAX;
 use crate::log::Log;
@@ -50,8 +50,13 @@ pub(super) struct Turner {
     held: HeldQueue,
     gather: Gather,
     errands: FuturesUnordered<Work<Errand>>,
+    /// Queries that are being answered: who asked, by number.
+    asking: BTreeMap<u64, Origin>,
+    next_query: u64,
     uploads: Uploads,
     outgoing: BTreeMap<OutletId, Vec<Delivery>>,
+    /// A close that waits for uploads: what was sent before it is carried out before it.
+    draining: Option<oneshot::Sender<Result<()>>>,
     closing: Option<oneshot::Sender<Result<()>>>,
 }
 
@@ -85,8 +90,11 @@ impl Turner {
             held: HeldQueue::default(),
             gather: Gather::default(),
             errands: FuturesUnordered::new(),
+            asking: BTreeMap::new(),
+            next_query: 0,
             uploads: Uploads::new(epoch, offload_threshold),
             outgoing: BTreeMap::new(),
+            draining: None,
             closing: None,
         };
         turner.sweep_objects();
@@ -111,12 +119,10 @@ impl Turner {
             self.backlog.extend(self.inbox.take());
             self.state.tick(now, &mut fx);
             self.apply_backlog(now, &mut fx);
-            if self.closing.is_none() {
-                self.state.dispatch(now, &mut fx);
-            }
+            self.state.dispatch(now, &mut fx);
             self.carry_out(&mut fx);
+            self.deliver(now);
             let departs_at = self.commit_if_due(now);
-            self.deliver();
             if self.is_ready_to_close() {
                 return self.close().await;
             }
@@ -126,6 +132,7 @@ impl Turner {
                 Woken::Committed(Err(error)) => return self.end(&error),
                 Woken::Back(errand) => {
                     if let Err(error) = self.on_back(errand, &mut fx) {
+                        self.carry_out_replies(&mut fx);
                         return self.end(&error);
                     }
                 }
@@ -152,11 +159,14 @@ impl Turner {
             let Some(message) = self.backlog.pop_front() else { break };
             match message {
                 Message::Requests(outlet, requests) => self.apply(outlet, requests, now, fx),
-                Message::Detach(outlet) => self.defer(Deferred::Detach(outlet), now, fx),
+                Message::Detach(outlet) => {
+                    self.state.leave(outlet);
+                    self.defer(Deferred::Detach(outlet), now, fx);
+                }
+                Message::Close(done) if self.draining.is_some() => drop(done.send(Ok(()))),
                 Message::Close(done) if !self.uploads.is_empty() => {
-                    // What was sent before the close is carried out before it.
-                    self.backlog.push_front(Message::Close(done));
-                    break;
+                    self.state.stop_granting();
+                    self.draining = Some(done);
                 }
                 Message::Close(done) => self.start_closing(done, now, fx),
             }
@@ -235,7 +245,7 @@ impl Turner {
         let (objects, failed) = result.map_or_else(|e| (Vec::new(), Some(e)), |o| (o, None));
         self.uploads.end(names[0], &mut request.command, objects);
         match failed {
-            Some(error) => fx.replies.push((origin, Err(error), Release::Now)),
+            Some(error) => self.refuse_upload(origin, &request.command, error, now, fx),
             None => self.state.apply(origin, request.command, now, fx),
         }
         if fx.replies.last().is_some_and(|(_, result, _)| result.is_err()) {
@@ -246,6 +256,29 @@ impl Turner {
         while let Some(deferred) = self.uploads.pop_free() {
             self.carry_out_deferred(deferred, now, fx);
         }
+        if self.uploads.is_empty()
+            && let Some(done) = self.draining.take()
+        {
+            self.start_closing(done, now, fx);
+        }
+    }
+
+    /// A payload could not be uploaded. The delivery that it was to settle has failed for now: its
+    /// holder may not look at the answer, and would hold the job for ever.
+    fn refuse_upload(
+        &mut self,
+        origin: Origin,
+        command: &Command,
+        error: Error,
+        now: Now,
+        fx: &mut Effects,
+    ) {
+        if let Command::Settle { token, .. } = command {
+            let verdict = Verdict::Nack { error: format!("its outcome was not uploaded: {error}") };
+            let nack = Command::Settle { token: *token, verdict, effects: Vec::new() };
+            self.state.apply(Origin { ticket: None, ..origin }, nack, now, fx);
+        }
+        fx.replies.push((origin, Err(error), Release::Now));
     }
 
     /// Turns effects into replies, deliveries and reads.
@@ -267,8 +300,10 @@ impl Turner {
         if !fx.loads.is_empty() {
             let mut rows = std::mem::take(&mut fx.loads);
             rows.extend(self.state.read_ahead(&rows));
-            let log = Arc::clone(&self.log);
-            self.errands.push(Box::pin(errand::bodies(log, rows)));
+            self.load(rows);
+        }
+        if !fx.late_loads.is_empty() {
+            self.hold_or_release(Held::Load(std::mem::take(&mut fx.late_loads)));
         }
         for (row, object) in fx.object_reads.drain(..) {
             self.errands.push(Box::pin(errand::object(Arc::clone(&self.log), row, object)));
@@ -281,6 +316,12 @@ impl Turner {
             let names = std::mem::take(&mut fx.unnamed);
             self.errands.push(Box::pin(errand::delete(Arc::clone(&self.log), names)));
         }
+    }
+
+    fn load(&mut self, mut rows: Vec<u64>) {
+        rows.sort_unstable();
+        rows.dedup();
+        self.errands.push(Box::pin(errand::bodies(Arc::clone(&self.log), rows)));
     }
 
     fn carry_out_replies(&mut self, fx: &mut Effects) {
@@ -314,8 +355,12 @@ impl Turner {
             }
             Held::Query(origin, query) => {
                 let (log, path) = (Arc::clone(&self.log), self.inbox.path.clone());
-                self.errands.push(Box::pin(errand::answer(log, path, origin, query)));
+                let number = self.next_query;
+                self.next_query += 1;
+                self.asking.insert(number, origin);
+                self.errands.push(Box::pin(errand::answer(log, path, number, query)));
             }
+            Held::Load(rows) => self.load(rows),
             Held::Cost(cost) => self.inbox.settle_cost(cost),
         }
     }
@@ -329,11 +374,30 @@ impl Turner {
         self.outgoing.entry(origin.outlet).or_default().push(Delivery::Reply { ticket, result });
     }
 
-    fn deliver(&mut self) {
+    fn deliver(&mut self, now: Now) {
+        let mut fx = Effects::default();
         for (id, deliveries) in std::mem::take(&mut self.outgoing) {
-            // A consumer that is gone has its claims taken back by the detach in the backlog.
-            if let Some(outlet) = self.inbox.outlet(id) {
-                outlet.deliver(deliveries);
+            match self.inbox.outlet(id) {
+                Some(outlet) => outlet.deliver(deliveries),
+                None => self.take_back(id, deliveries, now, &mut fx),
+            }
+        }
+        self.carry_out_replies(&mut fx);
+    }
+
+    /// Takes back what was granted to a consumer that went before it could see it.
+    fn take_back(&mut self, id: OutletId, deliveries: Vec<Delivery>, now: Now, fx: &mut Effects) {
+        let origin = Origin { outlet: id, ticket: None };
+        for delivery in deliveries {
+            let (Delivery::Claims { claims, .. }
+            | Delivery::Reply { result: Ok(Reply::Claimed(claims)), .. }) = delivery
+            else {
+                continue;
+            };
+            for claim in claims {
+                let (verdict, effects) = (Verdict::Unseen, Vec::new());
+                let unseen = Command::Settle { token: claim.token, verdict, effects };
+                self.state.apply(origin, unseen, now, fx);
             }
         }
     }
@@ -372,10 +436,8 @@ impl Turner {
         let timer = self.state.next_timer_ms(now).filter(is_timed);
         let timer = timer.map(|ms| Instant::now() + Duration::from_millis(ms).min(SLEEP_MAX));
         let wakes_at = [timer, departs_at].into_iter().flatten().min();
-        // Once it closes, or a close waits for uploads, what comes is not applied any more: to wake for
-        // it would be to spin.
-        let is_held_up = matches!(self.backlog.front(), Some(Message::Close(_)) | None);
-        let is_backlogged = self.closing.is_none() && !is_held_up;
+        // Once it closes, what comes is not applied any more: to wake for it would be to spin.
+        let is_backlogged = self.closing.is_none() && !self.backlog.is_empty();
         tokio::select! {
             biased;
             done = committed(&mut self.in_flight) => Woken::Committed(done),
@@ -390,7 +452,10 @@ impl Turner {
 
     fn on_back(&mut self, errand: Errand, fx: &mut Effects) -> Result<()> {
         match errand {
-            Errand::Answer(origin, result) => self.reply(origin, result),
+            Errand::Answer(number, result) => {
+                let origin = self.asking.remove(&number).expect("it is answered once");
+                self.reply(origin, result);
+            }
             Errand::Bodies(rows, read) => {
                 let now = self.now();
                 self.on_bodies(&rows, read?, now, fx)?;
@@ -457,7 +522,8 @@ impl Turner {
         for origin in self.state.waiting_origins() {
             self.reply(origin, Err(error.clone()));
         }
-        for origin in self.uploads.fail() {
+        let asking = std::mem::take(&mut self.asking).into_values();
+        for origin in self.uploads.fail().into_iter().chain(asking) {
             self.reply(origin, Err(error.clone()));
         }
         self.in_flight = None;
@@ -471,10 +537,11 @@ impl Turner {
                 Message::Detach(_) => {}
             }
         }
-        if let Some(done) = self.closing.take() {
+        for done in [self.closing.take(), self.draining.take()].into_iter().flatten() {
             let _ = done.send(Err(error.clone()));
         }
-        self.deliver();
+        let now = self.now();
+        self.deliver(now);
         for outlet in self.inbox.outlets() {
             outlet.deliver(vec![Delivery::Broken(error.clone())]);
         }

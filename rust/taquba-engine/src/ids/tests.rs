@@ -40,7 +40,19 @@ fn a_job_id_reads_back_and_sorts_like_its_row() {
         assert_eq!(id.to_string().parse::<JobId>(), Ok(id));
     }
     assert!(first.to_string() < later.to_string());
-    for bad in ["", "9", "zz", "0000000000000009-x", "00000000000000099"] {
+    for bad in [
+        "",
+        "9",
+        "zz",
+        "0000000000000009-x",
+        "00000000000000099",
+        "+000000000000009",
+        "-000000000000009",
+        "000000000000000A",
+        "0000000000000009-+3",
+        "0000000000000009-03",
+        "0000000000000009-0",
+    ] {
         assert!(bad.parse::<JobId>().is_err(), "`{bad}` must be refused");
     }
 }

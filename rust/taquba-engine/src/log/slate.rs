@@ -89,6 +89,11 @@ impl SlateLog {
     }
 
     /// Asks the store itself, not the storage engine.
+    /// Asks the storage engine.
+    async fn read<T>(&self, work: impl Future<Output = Result<T, slatedb::Error>>) -> Result<T> {
+        within(&self.path, COMMIT_TIMEOUT, work).await?.map_err(|error| self.failed(&error))
+    }
+
     async fn ask<T>(&self, work: impl Future<Output = object_store::Result<T>>) -> Result<T> {
         let answer = within(&self.path, COMMIT_TIMEOUT, work).await?;
         answer.map_err(|error| failure::of_store(&self.path, &error))
@@ -98,11 +103,11 @@ impl SlateLog {
 #[async_trait]
 impl Rows for SlateLog {
     async fn get(&self, key: Bytes) -> Result<Option<Bytes>> {
-        rows::get(&self.db, &key).await.map_err(|error| self.failed(&error))
+        self.read(rows::get(&self.db, &key)).await
     }
 
     async fn get_many(&self, keys: Vec<Bytes>) -> Result<Vec<(Bytes, Bytes)>> {
-        rows::get_many(&self.db, keys).await.map_err(|error| self.failed(&error))
+        self.read(rows::get_many(&self.db, keys)).await
     }
 
     async fn scan(&self, range: ScanRange, visit: &mut Visit<'_>) -> Result<()> {

@@ -11,6 +11,7 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::RwLock;
 
 use crate::clock::Clock;
 use crate::command::{
@@ -49,16 +50,21 @@ pub(super) const fn reads_rows(command: &Command) -> bool {
 pub(super) struct Answers {
     rows: SlateReader,
     clock: Arc<dyn Clock>,
+    /// How often the rows were begun afresh. Held for reading while a question is answered: what it
+    /// reads must not be closed under it.
+    reopened: RwLock<u64>,
 }
 
 impl Answers {
     pub fn new(rows: SlateReader, clock: Arc<dyn Clock>) -> Self {
-        Self { rows, clock }
+        Self { rows, clock, reopened: RwLock::new(0) }
     }
 
     /// Takes in what was committed since the last time.
     pub async fn begin(&self) -> Result<Moment> {
+        let alone = self.reopened.write().await;
         self.rows.refresh().await?;
+        drop(alone);
         read::meta(&self.rows, self.rows.path()).await?;
         // The owner's clock may be ahead of ours, as a test's clock is.
         let floor_ms = read::sequence(&self.rows, self.rows.path()).await?.wall_floor_ms;
@@ -68,11 +74,19 @@ impl Answers {
     /// Answers a question. If what it needs was tidied up by the owner meanwhile, once more from a
     /// fresh start.
     pub async fn answer(&self, command: &Command, moment: Moment) -> Result<Reply> {
-        match self.try_answer(command, moment).await {
+        let shared = self.reopened.read().await;
+        let (seen, answer) = (*shared, self.try_answer(command, moment).await);
+        drop(shared);
+        match answer {
             Err(
                 Error::StoreUnavailable { .. } | Error::Corrupted { .. } | Error::Closed { .. },
             ) if reads_rows(command) => {
-                self.rows.reopen().await?;
+                let mut alone = self.reopened.write().await;
+                if *alone == seen {
+                    self.rows.reopen().await?;
+                    *alone += 1;
+                }
+                let _shared = alone.downgrade();
                 self.try_answer(command, moment).await
             }
             answer => answer,
@@ -258,8 +272,12 @@ fn view_of(
     claim: Option<&ClaimRow>,
     moment: Moment,
 ) -> JobView {
-    // A row of another turn is about a job that was here before.
-    let claim = claim.filter(|claim| claim.turn == stored.turn && stored.ended.is_none());
+    // A row of another turn is about a job that was here before; one that the job's own row has caught
+    // up with is about a delivery that has ended.
+    let is_open = |claim: &&ClaimRow| {
+        claim.turn == stored.turn && claim.attempts > stored.attempts && stored.ended.is_none()
+    };
+    let claim = claim.filter(is_open);
     let state = match (stored.ended, claim) {
         (Some((JobEnd::Done, _)), _) => JobState::Done,
         (Some((JobEnd::Dead, _)), _) => JobState::Dead,

@@ -57,6 +57,12 @@ impl Headers {
         self.0.is_empty()
     }
 
+    /// Bytes that keeping them costs.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.0.len()
+    }
+
     /// The stored form.
     #[must_use]
     pub(super) fn as_bytes(&self) -> &Bytes {

@@ -39,7 +39,18 @@ impl Body {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         const FIXED_BYTES: usize = 224;
-        FIXED_BYTES + self.payload.resident_bytes() + self.headers.as_bytes().len()
+        let text = |text: &Option<Box<str>>| text.as_deref().map_or(0, str::len);
+        let error = match &self.work {
+            BodyWork::Notification { error, .. } => text(error),
+            BodyWork::Job | BodyWork::Step { .. } => 0,
+        };
+        FIXED_BYTES
+            + self.payload.resident_bytes()
+            + self.headers.size_bytes()
+            + text(&self.dedup_key)
+            + text(&self.last_error)
+            + error
+            + self.history.iter().map(Attempt::size_bytes).sum::<usize>()
     }
 }
 

@@ -71,7 +71,8 @@ impl State {
     pub(super) fn park(&mut self, origin: Origin, change: Change, fx: &mut Effects) {
         let (Change::Wake(JobId { row, .. }) | Change::Requeue(JobId { row, .. })) = change;
         self.parked.entry(row).or_default().push((origin, change));
-        fx.loads.push(row);
+        // The row as it is now may still be on its way to the log.
+        fx.late_loads.push(row);
     }
 
     /// Takes a body that was read.
@@ -168,7 +169,11 @@ impl State {
         fx: &mut Effects,
     ) {
         let lease = self.end_lease(token);
-        self.forget_delivery(&lease, fx);
+        self.forget_delivery(token, &lease, now, fx);
+        if self.job(lease.row).is_cancel_requested {
+            self.remove_cancelled(lease.row);
+            return;
+        }
         let name = object.name;
         match fault {
             PayloadFault::Damaged(detail) => {

@@ -50,7 +50,9 @@ pub(super) struct Terms {
 /// A pull whose bodies are not all there yet.
 #[derive(Debug)]
 pub(super) struct Pull {
-    pub origin: Origin,
+    pub terms: Terms,
+    /// For how long it may go on waiting if nothing comes of it.
+    until_ms: Option<u64>,
     /// With the place of each in the batch.
     claims: Vec<(usize, Claim)>,
     missing: usize,
@@ -96,17 +98,20 @@ impl State {
     /// Ends a consumer: what it has not settled is delivered to others.
     pub fn detach(&mut self, outlet: OutletId, now: Now, fx: &mut Effects) {
         let mine = |s: &Subscription| s.outlet == outlet;
+        self.leave(outlet);
         let ids: Vec<_> =
             self.subscriptions.iter().filter(|(_, s)| mine(s)).map(|(&id, _)| id).collect();
-        for &id in &ids {
-            if let Some(subscription) = self.subscriptions.get_mut(&id) {
-                subscription.is_open = false;
-            }
-        }
         for token in self.leases.held_by(&ids) {
             self.release(token, now, fx);
         }
         self.subscriptions.retain(|_, s| !mine(s));
+    }
+
+    /// A consumer takes nothing any more; what it has can still be settled.
+    pub fn leave(&mut self, outlet: OutletId) {
+        for subscription in self.subscriptions.values_mut().filter(|s| s.outlet == outlet) {
+            subscription.is_open = false;
+        }
         self.waiting.drop_outlet(outlet);
         self.runs.drop_waiters(outlet);
     }
@@ -114,6 +119,9 @@ impl State {
     /// Hands ready jobs to the pulls that wait for them, then to the subscriptions that can take
     /// them, in turns.
     pub fn dispatch(&mut self, now: Now, fx: &mut Effects) {
+        if !self.is_granting {
+            return;
+        }
         self.serve_waiting(now, fx);
         let mut ids: Vec<SubscriptionId> = self.subscriptions.keys().copied().collect();
         while !ids.is_empty() {
@@ -171,18 +179,25 @@ impl State {
             (None, Some(_)) => self.queue_index(queue)?,
         };
         let terms = Terms { origin, queue, count_max, lease };
-        if self.grant_pull(terms, now, fx) {
+        let until_ms = wait.map(|wait| now.mono_ms + bounded_ms(wait));
+        if self.grant_pull(terms, until_ms, now, fx) {
             return Ok(());
         }
-        match wait {
-            Some(wait) => self.waiting.add(terms, now.mono_ms + bounded_ms(wait)),
+        match until_ms {
+            Some(until_ms) => self.waiting.add(terms, until_ms),
             None => fx.answer(origin, Ok(Reply::Claimed(Vec::new()))),
         }
         Ok(())
     }
 
     /// Grants a pull what is ready; `false` if nothing is.
-    pub(super) fn grant_pull(&mut self, terms: Terms, now: Now, fx: &mut Effects) -> bool {
+    pub(super) fn grant_pull(
+        &mut self,
+        terms: Terms,
+        until_ms: Option<u64>,
+        now: Now,
+        fx: &mut Effects,
+    ) -> bool {
         let Terms { origin, queue, count_max, lease } = terms;
         let rows: Vec<u64> =
             std::iter::from_fn(|| self.take_ready(queue)).take(count_max).collect();
@@ -191,7 +206,8 @@ impl State {
         }
         let pull = self.next_pull;
         self.next_pull += 1;
-        self.pulls.insert(pull, Pull { origin, claims: Vec::new(), missing: rows.len() });
+        let (claims, missing) = (Vec::new(), rows.len());
+        self.pulls.insert(pull, Pull { terms, until_ms, claims, missing });
         for (place, row) in rows.into_iter().enumerate() {
             let holder = Holder::Pull { pull, place, outlet: origin.outlet };
             self.grant(row, holder, Some(lease), now, fx);
@@ -211,12 +227,12 @@ impl State {
         now: Now,
         fx: &mut Effects,
     ) {
-        let token = self.leases.grant(row, holder, lease, now);
         let entry = self.jobs.get_mut(row).expect("a ready job has an entry");
+        let is_suspect = std::mem::take(&mut entry.is_suspect);
+        let token = self.leases.grant(row, holder, lease, is_suspect, now);
         entry.become_stage(Stage::Claimed);
         entry.attempts += 1;
         self.cached_bytes -= entry.body.as_ref().map_or(0, |body| body.size_bytes());
-        let is_suspect = std::mem::take(&mut entry.is_suspect);
         self.queues.at_mut(entry.queue).claimed_count += 1;
         self.free_dedup_of_claimed(row);
         if is_suspect {
@@ -257,19 +273,18 @@ impl State {
     ) {
         let holder = self.leases.get(token).expect("the caller looked it up").holder;
         let claim = self.claim_of(token, body, payload);
-        self.leases.start(token, now);
         match holder {
             Holder::Subscription(_) if !self.may_leave(token) => {}
             Holder::Subscription(id) => {
+                self.leases.start(token, now);
                 let outlet = self.subscriptions[&id].outlet;
                 fx.claims.push((outlet, id, claim));
             }
-            Holder::Pull { pull, place, .. } => self.fill_pull(pull, Some((place, claim)), fx),
+            Holder::Pull { pull, place, .. } => self.fill_pull(pull, Some((place, claim)), now, fx),
         }
     }
 
-    /// Whether a claim is worth delivering still: its lease may have ended while it waited for others
-    /// of its batch, and a job that was cancelled meanwhile is gone now.
+    /// Whether a claim is worth delivering still: a job that was cancelled meanwhile is gone now.
     fn may_leave(&mut self, token: ClaimToken) -> bool {
         let Some(row) = self.leases.get(token).map(|lease| lease.row) else { return false };
         let is_cancelled = self.job(row).is_cancel_requested;
@@ -289,15 +304,25 @@ impl State {
     }
 
     /// A granted job is not delivered after all: nobody waits for its body any more.
-    pub(super) fn forget_delivery(&mut self, lease: &Lease, fx: &mut Effects) {
+    pub(super) fn forget_delivery(
+        &mut self,
+        token: ClaimToken,
+        lease: &Lease,
+        now: Now,
+        fx: &mut Effects,
+    ) {
         self.loading.remove(&lease.row);
-        if let Holder::Pull { pull, .. } = lease.holder {
-            self.fill_pull(pull, None, fx);
+        let Holder::Pull { pull: id, .. } = lease.holder else { return };
+        let pull = self.pulls.get_mut(&id).expect("a pull stays until it is full");
+        let count = pull.claims.len();
+        pull.claims.retain(|(_, claim)| claim.token != token);
+        if pull.claims.len() == count {
+            self.fill_pull(id, None, now, fx);
         }
     }
 
     /// A pulled job has its body, or is gone meanwhile.
-    fn fill_pull(&mut self, id: u64, claim: Option<(usize, Claim)>, fx: &mut Effects) {
+    fn fill_pull(&mut self, id: u64, claim: Option<(usize, Claim)>, now: Now, fx: &mut Effects) {
         let pull = self.pulls.get_mut(&id).expect("a pull stays until it is full");
         pull.claims.extend(claim);
         pull.missing -= 1;
@@ -305,8 +330,17 @@ impl State {
             let mut pull = self.pulls.remove(&id).expect("looked up above");
             pull.claims.sort_by_key(|(place, _)| *place);
             let claims = pull.claims.into_iter().map(|(_, claim)| claim);
-            let claims = claims.filter(|claim| self.may_leave(claim.token)).collect();
-            fx.answer(pull.origin, Ok(Reply::Claimed(claims)));
+            let claims: Vec<_> = claims.filter(|claim| self.may_leave(claim.token)).collect();
+            for claim in &claims {
+                self.leases.start(claim.token, now);
+            }
+            match pull.until_ms {
+                // What it was given went away before it could leave: it waits on.
+                Some(until_ms) if claims.is_empty() && until_ms > now.mono_ms => {
+                    self.waiting.add(pull.terms, until_ms);
+                }
+                _ => fx.answer(pull.terms.origin, Ok(Reply::Claimed(claims))),
+            }
         }
     }
 

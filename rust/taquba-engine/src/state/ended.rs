@@ -40,6 +40,7 @@ impl State {
         self.free_dedup(row);
         let entry = self.job_mut(row);
         entry.become_stage(Stage::of_end(end));
+        entry.is_cancel_requested = false;
         entry.body = None;
         let stored = JobRow { ended: Some((end, now.wall_ms)), ..entry.stored(body, 0) };
         self.write(Row::Put(keys::job(row), stored.encode()));

@@ -48,6 +48,8 @@ pub(super) struct Lease {
     pub started_at_ms: u64,
     /// Whether its holder has the job; its body may still have to be read.
     pub is_delivered: bool,
+    /// Whether the job was suspect when it was granted.
+    pub was_suspect: bool,
 }
 
 /// All live leases.
@@ -93,14 +95,16 @@ impl Leases {
         row: u64,
         holder: Holder,
         duration: Option<Duration>,
+        was_suspect: bool,
         now: Now,
     ) -> ClaimToken {
         assert!(self.next_token < self.last_token, "out of claim tokens: reopen the store");
         let token = ClaimToken(self.next_token);
         self.next_token += 1;
         let started_at_ms = now.wall_ms;
+        let (expires_ms, is_delivered) = (None, false);
         let lease =
-            Lease { row, holder, duration, expires_ms: None, started_at_ms, is_delivered: false };
+            Lease { row, holder, duration, expires_ms, started_at_ms, is_delivered, was_suspect };
         self.by_token.insert(token, lease);
         self.fresh.push(token);
         token

@@ -32,7 +32,7 @@
 //!
 //! # Not here
 //!
-//! Writing rows, waiting for them and reading clocks is `engine.rs`; the bytes are `record/`.
+//! Writing rows, waiting for them and reading clocks is `engine/`; the bytes are `record/`.
 
 mod body;
 mod claim;
@@ -136,6 +136,8 @@ pub struct Effects {
     pub cancels: Vec<(OutletId, ClaimToken)>,
     /// Rows whose body is needed: read them and call [`State::loaded`] or [`State::not_found`].
     pub loads: Vec<u64>,
+    /// The same, once everything applied before is durable.
+    pub late_loads: Vec<u64>,
     /// Payloads that granted jobs need: read them and call [`State::object_read`].
     pub object_reads: Vec<(u64, PayloadRef)>,
     /// Keys whose stored value is needed: read them and call [`State::value_read`].
@@ -191,6 +193,8 @@ pub struct State {
     leases: Leases,
     runs: Runs,
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    /// `false` once the store is being closed.
+    is_granting: bool,
     pulls: BTreeMap<u64, Pull>,
     waiting: WaitingPulls,
     /// Granted jobs whose body or payload is being read.

@@ -186,7 +186,7 @@ impl Queues {
 }
 
 impl State {
-    /// The queue of this name, created if it is new. Its row goes out with its first job.
+    /// The queue of this name, created if it is new. Its row goes out with the next commit.
     pub(super) fn queue_index(&mut self, name: &QueueName) -> Result<u32> {
         if let Some(index) = self.queues.find(name) {
             return Ok(index);
@@ -196,6 +196,9 @@ impl State {
         }
         let config = self.options.queue_config(name).clone();
         let totals = QueueRow { name: name.to_string(), ..QueueRow::default() };
-        Ok(self.queues.push(name.clone(), config, totals))
+        let index = self.queues.push(name.clone(), config, totals);
+        // A later queue's row must not go out without this one: the index would have a hole.
+        self.queues.totals(index);
+        Ok(index)
     }
 }

@@ -164,7 +164,6 @@ impl Recovery {
         let claim = claim.filter(|claim| claim.turn == stored.turn);
         if let Some((end, at_ms)) = stored.ended {
             entry.stage = Stage::of_end(end);
-            entry.dedup = None;
             self.insert(row, entry, &stored.body);
             self.state.delete_claim_row(row);
             self.state.count_ended(row, end, at_ms);
@@ -253,6 +252,7 @@ impl State {
             leases: Leases::new(epoch),
             runs: Runs::default(),
             subscriptions: BTreeMap::new(),
+            is_granting: true,
             pulls: BTreeMap::new(),
             waiting: WaitingPulls::default(),
             loading: BTreeMap::new(),

@@ -214,6 +214,11 @@ impl State {
             unreachable!("only a step's claim takes a step's outcome")
         };
         if let Err(error) = check_outcome(&outcome) {
+            if let StepOutcome::Continue { payload } | StepOutcome::ContinueAfter { payload, .. } =
+                &outcome
+            {
+                fx.disown(payload);
+            }
             let error = format!("the step's outcome was refused: {error}");
             self.bury(row, Ended::of(lease, AttemptEnd::DeadLettered, Some(&error)), now, fx);
             return;

@@ -16,6 +16,7 @@ use crate::clock::Now;
 use crate::command::{Reply, Start};
 use crate::error::Result;
 use crate::ids::{JobId, RunId};
+use crate::limits::COMMIT_BYTES_MAX;
 use crate::record::{Body, Row, keys};
 
 /// What to forget when its retention has passed.
@@ -65,8 +66,12 @@ impl Schedule {
     pub fn next_in_ms(&self, now: Now) -> Option<u64> {
         let mono = self.mono.first().map(|(at_ms, _)| at_ms.saturating_sub(now.mono_ms));
         let wall = self.wall.first().map(|(at_ms, _)| at_ms.saturating_sub(now.wall_ms));
-        let kept = self.retention.first().map(|(at_ms, _)| at_ms.saturating_sub(now.wall_ms));
-        [mono, wall, kept].into_iter().flatten().min()
+        [mono, wall].into_iter().flatten().min()
+    }
+
+    /// Milliseconds until something is to be forgotten.
+    pub fn next_expiry_ms(&self, now: Now) -> Option<u64> {
+        self.retention.first().map(|(at_ms, _)| at_ms.saturating_sub(now.wall_ms))
     }
 
     fn pop_due(&mut self, now: Now) -> Option<JobId> {
@@ -91,7 +96,8 @@ impl State {
     pub fn next_timer_ms(&self, now: Now) -> Option<u64> {
         let lease = self.leases.next_expiry_ms(now);
         let wait = self.waiting.next_deadline_ms(now);
-        [self.schedule.next_in_ms(now), lease, wait].into_iter().flatten().min()
+        let kept = self.schedule.next_expiry_ms(now).filter(|_| self.may_forget());
+        [self.schedule.next_in_ms(now), kept, lease, wait].into_iter().flatten().min()
     }
 
     /// Lets everything happen that is due: scheduled jobs, expired leases, ended waits, passed
@@ -103,15 +109,25 @@ impl State {
         self.expire_leases(now, fx);
         self.serve_waiting(now, fx);
         self.end_waits(now, fx);
-        while let Some(what) = self.schedule.pop_expired(now) {
+        while self.may_forget()
+            && let Some(what) = self.schedule.pop_expired(now)
+        {
             self.forget(&what);
         }
+    }
+
+    /// Whether there is room in the next commit for what has to be forgotten.
+    fn may_forget(&self) -> bool {
+        self.row_bytes < COMMIT_BYTES_MAX
     }
 
     /// Makes a scheduled job claimable now; its body may have to be read first.
     pub(super) fn wake(&mut self, origin: Origin, job_id: JobId, now: Now, fx: &mut Effects) {
         let body = self.jobs.get(job_id.row).and_then(|entry| entry.body.clone());
         match (self.check_waits(job_id), body) {
+            (Ok(()), _) if self.job_is(job_id.row, Stage::Pending) => {
+                fx.promise(origin, Ok(Reply::Done));
+            }
             (Ok(()), None) => self.park(origin, Change::Wake(job_id), fx),
             (Ok(()), Some(body)) => {
                 let woken = self.wake_with(job_id, body, now);

@@ -52,7 +52,8 @@ impl State {
         now: Now,
         fx: &mut Effects,
     ) -> Result<Reply> {
-        let row = self.leases.get(token).ok_or_else(|| self.leases.lost(token))?.row;
+        let held = self.leases.get(token).filter(|lease| lease.is_delivered);
+        let row = held.ok_or_else(|| self.leases.lost(token))?.row;
         let body = self.job(row).body.clone().expect("a delivered job has its body");
         check(&verdict, &body.work)?;
         self.check_effects(&effects)?;
@@ -70,7 +71,7 @@ impl State {
                 let error = Some("interrupted before it was settled");
                 self.retry(row, ended(AttemptEnd::Released, error), Start::Now, now, fx);
             }
-            Verdict::Unseen => self.unclaim(row),
+            Verdict::Unseen => self.unclaim(&lease),
             Verdict::Step(outcome) => self.settle_step(row, &body, &lease, outcome, now, fx),
         }
         self.apply_effects(effects, now, fx);
@@ -115,18 +116,21 @@ impl State {
             self.retry(lease.row, ended, Start::Now, now, fx);
             return;
         }
-        self.forget_delivery(&lease, fx);
-        self.unclaim(lease.row);
+        self.forget_delivery(token, &lease, now, fx);
+        self.unclaim(&lease);
     }
 
     /// Puts back a job that nobody has seen: as if it had not been claimed.
-    fn unclaim(&mut self, row: u64) {
+    fn unclaim(&mut self, lease: &Lease) {
+        let row = lease.row;
+        self.delete_claim_row(row);
         let entry = self.job_mut(row);
         if entry.is_cancel_requested {
             self.remove_cancelled(row);
             return;
         }
         entry.attempts -= 1;
+        entry.is_suspect = lease.was_suspect;
         entry.become_stage(Stage::Committing);
         if let Some(body) = entry.body.take() {
             self.keep_body(row, body);
@@ -148,8 +152,14 @@ impl State {
         }
     }
 
+    /// From now on nobody gets a job any more.
+    pub fn stop_granting(&mut self) {
+        self.is_granting = false;
+    }
+
     /// Hands every open claim back, for an orderly close.
     pub fn release_all(&mut self, now: Now, fx: &mut Effects) {
+        self.stop_granting();
         for token in self.leases.all() {
             let error = "the queue was closed before it was settled";
             self.end_unsettled(token, Ended::because(AttemptEnd::Released, error), now, fx);

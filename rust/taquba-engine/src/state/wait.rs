@@ -54,7 +54,7 @@ impl WaitingPulls {
 
     fn pop_late(&mut self, now: Now) -> Option<Terms> {
         let &(until_ms, number) = self.by_deadline.first()?;
-        (until_ms <= now.mono_ms).then(|| self.remove(number))
+        (until_ms <= now.mono_ms).then(|| self.remove(number).0)
     }
 
     fn queues(&self) -> Vec<u32> {
@@ -63,16 +63,16 @@ impl WaitingPulls {
         queues
     }
 
-    fn pop(&mut self, queue: u32) -> Option<Terms> {
+    fn pop(&mut self, queue: u32) -> Option<(Terms, u64)> {
         let &(_, number) = self.by_queue.range((queue, 0)..=(queue, u64::MAX)).next()?;
         Some(self.remove(number))
     }
 
-    fn remove(&mut self, number: u64) -> Terms {
+    fn remove(&mut self, number: u64) -> (Terms, u64) {
         let (terms, until_ms) = self.pulls.remove(&number).expect("the indexes name pulls");
         self.by_queue.remove(&(terms.queue, number));
         self.by_deadline.remove(&(until_ms, number));
-        terms
+        (terms, until_ms)
     }
 
     fn remove_all(&mut self, is_meant: impl Fn(&Origin) -> bool) {
@@ -86,13 +86,13 @@ impl WaitingPulls {
 impl State {
     /// Gives ready jobs to the pulls that wait for them.
     pub(super) fn serve_waiting(&mut self, now: Now, fx: &mut Effects) {
-        if self.waiting.pulls.is_empty() {
+        if self.waiting.pulls.is_empty() || !self.is_granting {
             return;
         }
         for queue in self.waiting.queues() {
             while self.queues.at(queue).ready.len() > 0 {
-                let Some(terms) = self.waiting.pop(queue) else { break };
-                let is_granted = self.grant_pull(terms, now, fx);
+                let Some((terms, until_ms)) = self.waiting.pop(queue) else { break };
+                let is_granted = self.grant_pull(terms, Some(until_ms), now, fx);
                 assert!(is_granted, "a job was ready");
             }
         }
@@ -114,7 +114,7 @@ impl State {
     /// Everybody whose answer is still to come.
     #[must_use]
     pub fn waiting_origins(&self) -> Vec<Origin> {
-        let pulls = self.pulls.values().map(|pull| pull.origin);
+        let pulls = self.pulls.values().map(|pull| pull.terms.origin);
         let parked = self.parked.values().flatten().map(|(origin, _)| *origin);
         let waiting = self.waiting.origins().chain(self.kv.origins());
         self.runs.waiting().chain(pulls).chain(parked).chain(waiting).collect()

@@ -19,6 +19,10 @@ struct GatedLog {
     gate: Semaphore,
     failure: Mutex<Option<Error>>,
     commits: Mutex<usize>,
+    /// Whether reads wait for ever.
+    are_reads_stuck: Mutex<bool>,
+    /// Why uploads fail, if they do.
+    upload_failure: Mutex<Option<Error>>,
 }
 
 impl GatedLog {
@@ -29,6 +33,8 @@ impl GatedLog {
             gate: Semaphore::new(1),
             failure: Mutex::default(),
             commits: Mutex::default(),
+            are_reads_stuck: Mutex::default(),
+            upload_failure: Mutex::default(),
         })
     }
 
@@ -57,7 +63,7 @@ impl Log for GatedLog {
 
     async fn put_payload(&self, _: PayloadName, _: Bytes) -> Result<()> {
         self.gate.acquire().await.expect("the gate stays").forget();
-        self.failure.lock().clone().map_or(Ok(()), Err)
+        self.upload_failure.lock().clone().map_or(Ok(()), Err)
     }
 
     async fn get_payload(&self, _: PayloadName) -> Result<Option<Bytes>> {
@@ -90,6 +96,9 @@ impl Log for GatedLog {
 #[async_trait]
 impl Rows for GatedLog {
     async fn get(&self, key: Bytes) -> Result<Option<Bytes>> {
+        if *self.are_reads_stuck.lock() {
+            std::future::pending::<()>().await;
+        }
         Ok(self.rows.lock().get(&key).cloned())
     }
 
@@ -308,4 +317,35 @@ async fn a_consumer_that_goes_has_its_settlements_carried_out_first() {
 
     let stats = other.stats().await;
     assert_eq!((stats.queues[0].acked_total, stats.queues[0].retried_total), (1, 0));
+}
+
+#[tokio::test]
+async fn a_settlement_that_could_not_be_uploaded_gives_the_job_back() {
+    let log = GatedLog::new();
+    let (client, settled) = uploading(&log).await;
+    let lost = Error::StoreUnavailable { path: "gated".into(), detail: "no answer".into() };
+    *log.upload_failure.lock() = Some(lost.clone());
+
+    log.let_through(10);
+
+    assert_eq!(settled.await.expect("answered").err(), Some(lost));
+    client.call(Command::AwaitRoom).await.expect("durable");
+    let stats = client.stats().await.queues.remove(0);
+    assert_eq!((stats.claimed_count, stats.scheduled_count), (0, 1), "it is tried again");
+}
+
+#[tokio::test]
+async fn a_question_under_way_is_answered_when_the_engine_ends() {
+    let log = GatedLog::new();
+    let client = client(&log).await;
+    *log.are_reads_stuck.lock() = true;
+    let question = client.start(Command::KvGet { key: "k".parse().expect("a key") });
+    settle_down(&client).await;
+    let lost = Error::StoreUnavailable { path: "gated".into(), detail: "gone".into() };
+    *log.failure.lock() = Some(lost.clone());
+
+    let _commit = client.start(enqueue("a"));
+    log.let_through(1);
+
+    assert_eq!(question.await.expect("answered").err(), Some(lost));
 }

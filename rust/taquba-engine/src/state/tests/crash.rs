@@ -82,6 +82,11 @@ impl World {
         let claim = self.held.swap_remove(index);
         let fails = random.up_to(3) == 0;
         let verdict = match &claim.work {
+            Work::Job if random.up_to(9) == 0 => {
+                // Handed back unseen: it must come again, and as if it never had.
+                h.end_if_held(claim.token, Verdict::Unseen);
+                return;
+            }
             _ if fails => Verdict::Nack { error: "unlucky".into() },
             Work::Step { step_number, .. } if *step_number + 1 < STEPS_PER_RUN => {
                 Verdict::Step(go_on("next"))
@@ -117,6 +122,10 @@ impl World {
             1 => Command::RequeueJob { job_id },
             _ => Command::WakeJob { job_id },
         };
+        if !matches!(command, Command::CancelJob { .. }) {
+            // These read the row, which has to be durable.
+            self.commit(h);
+        }
         for (_, reply, _) in h.apply_with_reads(command).replies {
             match reply {
                 Ok(Reply::JobCancelled(JobCancelled::Removed)) => self.settlements.push(job_id),

@@ -316,3 +316,100 @@ fn what_recovery_learns_of_a_claim_is_in_the_jobs_own_row_afterwards() {
     assert_eq!(stored(&h, id).attempts, 1);
     assert!(h.committed(keys::CLAIM).iter().all(|row| matches!(row, Row::Delete(_))));
 }
+
+#[test]
+fn a_dead_job_that_had_been_cancelled_is_requeued_like_any_other() {
+    let mut h = Harness::new();
+    let id = h.enqueue("a");
+    h.commit();
+    let claim = h.claim_one();
+    cancel(&mut h, id).expect("it is claimed");
+    h.end(claim.token, Verdict::DeadLetter { reason: "cancelled".into() });
+    h.commit();
+
+    h.ask_with_reads(Command::RequeueJob { job_id: id }).expect("it is dead");
+    h.commit();
+
+    assert_eq!(h.claim_one().job_id, id);
+}
+
+#[test]
+fn a_job_that_nobody_has_seen_is_not_dead_after_a_restart() {
+    let mut h = Harness::new();
+    let id = h.enqueue_job(NewJob { max_attempts: Some(1), ..job("a") });
+    h.commit();
+    let unseen = h.claim_one();
+    h.enqueue("so that the claim rides along");
+    h.commit();
+    h.end(unseen.token, Verdict::Unseen);
+
+    let mut h = h.reopen();
+
+    let claim = h.claim_one();
+    assert_eq!((claim.job_id, claim.attempts), (id, 1));
+}
+
+#[test]
+fn a_suspect_that_is_handed_back_unseen_stays_one() {
+    let mut h = Harness::new();
+    h.enqueue("a");
+    h.commit();
+    let mut h = h.crash();
+    let unseen = h.claim_suspects(1).remove(0);
+    h.end(unseen.token, Verdict::Unseen);
+    h.commit();
+
+    assert_eq!(h.claim_suspects(1)[0].attempts, 1, "its claim is durable before it is delivered");
+}
+
+#[test]
+fn a_requeued_job_holds_its_dedup_key_after_a_restart_too() {
+    let mut h = Harness::new();
+    let keyed = || NewJob { dedup_key: Some("k".into()), ..job("a") };
+    let id = h.enqueue_job(keyed());
+    h.commit();
+    let claim = h.claim_one();
+    h.end(claim.token, Verdict::DeadLetter { reason: "broken".into() });
+    h.commit();
+    let mut h = h.crash();
+    h.ask_with_reads(Command::RequeueJob { job_id: id }).expect("it is dead");
+    h.commit();
+
+    assert_eq!(h.enqueue_job(keyed()), id);
+}
+
+#[test]
+fn what_is_requeued_in_the_commit_of_its_death_keeps_its_history() {
+    let mut h = Harness::new();
+    let id = h.enqueue("a");
+    h.commit();
+    let claim = h.claim_one();
+    h.end(claim.token, Verdict::DeadLetter { reason: "broken".into() });
+
+    h.ask_with_reads(Command::RequeueJob { job_id: id }).expect("it is dead");
+    h.commit();
+
+    assert_eq!(ends(&h, id), [(1, AttemptEnd::DeadLettered)]);
+}
+
+#[test]
+fn what_expires_together_is_forgotten_in_commits_of_bounded_size() {
+    let mut h = Harness::new();
+    let large = vec![0; 200 * 1024];
+    for _ in 0..50 {
+        h.enqueue_job(NewJob { payload: large.clone().into(), ..NewJob::default() });
+    }
+    h.commit();
+    for claim in h.claim(50) {
+        h.end(claim.token, Verdict::DeadLetter { reason: "broken".into() });
+    }
+    // The commit that is being filled is full already.
+    h.pass(Duration::from_secs(8 * 86_400));
+    assert_eq!(h.stats().dead_count, 50);
+    assert_eq!(h.state.next_timer_ms(h.now), None, "nobody spins until it is written");
+    h.commit();
+    h.pass(Duration::ZERO);
+    h.commit();
+
+    assert_eq!(h.stats().dead_count, 0);
+}

@@ -96,7 +96,13 @@ impl Harness {
     /// Applies a command and reads the rows that it asks for, as they are durable.
     pub fn apply_with_reads(&mut self, command: Command) -> Effects {
         let mut fx = self.apply(command);
-        for row in std::mem::take(&mut fx.loads) {
+        if !fx.late_loads.is_empty() {
+            let later = self.commit();
+            assert!(later.claims.is_empty(), "nobody has subscribed");
+            fx.replies.extend(later.replies);
+        }
+        let rows = fx.loads.drain(..).chain(fx.late_loads.drain(..)).collect::<Vec<_>>();
+        for row in rows {
             match self.rows.get(&keys::job(row)) {
                 Some(value) => {
                     let loaded = self.state.loaded(row, value, self.now, &mut fx);
@@ -192,6 +198,12 @@ impl Harness {
         let fx = self.apply(Command::Settle { token, verdict, effects: Vec::new() });
         assert!(fx.replies.iter().all(|(_, result, _)| result.is_ok()), "{:?}", fx.replies);
         fx
+    }
+
+    /// Settles, unless the claim was lost.
+    pub fn end_if_held(&mut self, token: ClaimToken, verdict: Verdict) {
+        let reply = self.settle(token, verdict);
+        assert!(reply.is_ok() || is_claim_lost(&reply), "{reply:?}");
     }
 
     pub fn nack(&mut self, token: ClaimToken) {

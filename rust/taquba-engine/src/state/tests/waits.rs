@@ -175,3 +175,80 @@ fn a_job_that_nobody_has_seen_is_as_if_it_had_not_been_claimed() {
     assert_eq!((claim.job_id, claim.attempts), (id, 1));
     assert!(is_claim_lost(&h.settle(unseen.token, Verdict::Ack)));
 }
+
+#[test]
+fn a_queue_that_is_only_waited_on_leaves_no_hole_behind() {
+    let mut h = Harness::new();
+    let other = "other".parse().expect("a good name");
+    let (lease, wait) = (None, Some(Duration::from_secs(9)));
+    h.apply(Command::Claim { queue: other, count_max: 1, lease, wait });
+    h.enqueue("a");
+    h.commit();
+
+    let mut h = h.crash();
+
+    let Ok(Reply::Stats(stats)) = h.ask(Command::Stats) else { panic!("stats answer") };
+    let names: Vec<_> = stats.queues.iter().map(|queue| queue.queue.as_str()).collect();
+    assert_eq!(names, ["other", "work"]);
+}
+
+#[test]
+fn nobody_who_waits_gets_what_a_close_hands_back() {
+    let mut h = Harness::new();
+    h.enqueue("a");
+    h.commit();
+    h.claim_one();
+    h.apply(wait(10));
+    let mut fx = super::super::Effects::default();
+    h.state.release_all(h.now, &mut fx);
+    h.commit();
+
+    h.state.tick(h.now, &mut fx);
+    h.state.dispatch(h.now, &mut fx);
+
+    assert!(fx.replies.is_empty(), "{:?}", fx.replies);
+}
+
+#[test]
+fn a_lease_starts_when_its_batch_is_delivered() {
+    let mut h = Harness::new();
+    let read = h.enqueue("read again");
+    h.enqueue("in memory");
+    h.commit();
+    h.state.drop_body(read.row);
+    let fx = h.apply(Command::Claim { queue: queue(), count_max: 2, lease: None, wait: None });
+    assert_eq!(fx.loads, [read.row]);
+
+    h.pass(Duration::from_secs(31));
+    let mut fx = super::super::Effects::default();
+    let value = h.rows[&crate::record::keys::job(read.row)].clone();
+    h.state.loaded(read.row, &value, h.now, &mut fx).expect("ours");
+
+    let Ok(Reply::Claimed(claims)) = fx.replies.remove(0).1 else { panic!("claims") };
+    assert_eq!(claims.len(), 2);
+    for claim in claims {
+        assert_eq!(claim.attempts, 1);
+        h.end(claim.token, Verdict::Ack);
+    }
+}
+
+#[test]
+fn a_pull_whose_job_was_cancelled_on_the_way_goes_on_waiting() {
+    let mut h = Harness::new();
+    let id = h.enqueue("a");
+    h.commit();
+    h.state.drop_body(id.row);
+    assert!(h.apply(wait(10)).replies.is_empty());
+    h.ask(Command::CancelJob { job_id: id }).expect("it is claimed");
+    let mut fx = super::super::Effects::default();
+    let value = h.rows[&crate::record::keys::job(id.row)].clone();
+    h.state.loaded(id.row, &value, h.now, &mut fx).expect("ours");
+    assert!(fx.replies.is_empty(), "nothing came of it");
+    h.enqueue("b");
+    h.commit();
+
+    let replies = dispatched(&mut h);
+
+    let [Reply::Claimed(claims)] = &replies[..] else { panic!("{replies:?}") };
+    assert_eq!(claims[0].payload, "b");
+}

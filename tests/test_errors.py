@@ -2,14 +2,14 @@
 
 import copy
 import pickle
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 import taquba
 from taquba import _taquba, exceptions
-from taquba.exceptions import BY_CODE, Recovery, TaqubaError
+from taquba.exceptions import BY_CODE, Recovery, StoreOwnedError, TaqubaError
 from taquba.workflow import StepError
 
 CLASSES = sorted(BY_CODE.values(), key=lambda error: error.__name__)
@@ -21,6 +21,7 @@ FIELDS: dict[str, Any] = {
     "pid": 8,
     "supported": 6,
     "lease": timedelta(seconds=7),
+    "since": datetime(2030, 1, 2, tzinfo=UTC),
 }
 
 
@@ -74,6 +75,15 @@ def test_an_error_survives_copying(error: type[TaqubaError]) -> None:
 
     for copied in (copy.copy(original), copy.deepcopy(original)):
         assert (type(copied), str(copied), vars(copied)) == (error, str(original), vars(original))
+
+
+def test_since_when_a_store_is_owned_is_an_aware_instant() -> None:
+    error = StoreOwnedError("what: do", path="p", host="h", pid=1, since="2030-01-02T03:04:05Z")
+
+    loaded = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+
+    for one in (error, loaded):
+        assert one.since == datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 BUILTIN_BASES = {

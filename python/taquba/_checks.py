@@ -29,6 +29,7 @@ __all__ = [
     "check_value",
     "keep_durations",
     "keep_headers",
+    "keep_optional_durations",
     "optional_duration",
     "refuse",
     "refuse_type",
@@ -43,13 +44,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def refuse(name: str, value: object, remedy: str) -> NoReturn:
     """Raise the error for a value outside its bounds."""
-    message = f"`{name}` is {value!r}: {remedy}"
-    raise InvalidArgumentError(message, name=name, value=repr(value), remedy=remedy)
+    shown = _taquba.shown(value)
+    message = f"`{name}` is {shown}: {remedy}"
+    raise InvalidArgumentError(message, name=name, value=shown, remedy=remedy)
 
 
 def refuse_type(name: str, value: object, remedy: str) -> NoReturn:
     """Raise the error for a value of another type than asked for."""
-    given = f"of type `{type(value).__name__}`"
+    given = f"of type `{_type_name(type(value), remedy)}`"
     message = f"`{name}` is {given}: {remedy}"
     raise ArgumentTypeError(message, name=name, value=given, remedy=remedy)
 
@@ -58,7 +60,8 @@ def check_instance(name: str, value: object, kind: type | tuple[type, ...]) -> N
     """Refuse a value of another type."""
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        names = " or ".join(f"`{kind.__name__}`" for kind in kinds)
+        given = f"`{type(value).__name__}`"
+        names = " or ".join(f"`{_type_name(kind, given)}`" for kind in kinds)
         refuse_type(name, value, f"give {names}")
 
 
@@ -117,11 +120,12 @@ def check_job_fields(
 
 def check_dedup(key: str | None, scope: str) -> None:
     """Refuse a dedup key or scope that does not exist."""
+    check_instance("dedup_scope", scope, str)
     if scope not in {"waiting", "settled"}:
         refuse("dedup_scope", scope, 'give "waiting" or "settled"')
     if key is None:
         return
-    check_instance("dedup_key", key, str)
+    _taquba.check_text("dedup_key", key)
     size_bytes = len(key.encode())
     if not 1 <= size_bytes <= _taquba.DEDUP_KEY_BYTES_MAX:
         limit = _taquba.DEDUP_KEY_BYTES_MAX
@@ -141,14 +145,24 @@ def keep_headers(options: object, headers: Mapping[str, str]) -> None:
 def keep_durations(options: object, *names: str) -> None:
     """Turn the durations of a frozen dataclass into `timedelta`."""
     for name in names:
-        value = getattr(options, name)
-        if value is not None:
-            object.__setattr__(options, name, _taquba.duration(name, value))
+        object.__setattr__(options, name, _taquba.duration(name, getattr(options, name)))
+
+
+def keep_optional_durations(options: object, *names: str) -> None:
+    """Do the same for those that may be absent."""
+    for name in names:
+        object.__setattr__(options, name, optional_duration(name, getattr(options, name)))
 
 
 def optional_duration(name: str, value: Seconds | None) -> timedelta | None:
     """Read a duration that may be absent."""
     return None if value is None else _taquba.duration(name, value)
+
+
+def _type_name(kind: type, beside: str) -> str:
+    # Of two types with one name, each needs its full name.
+    is_namesake = f"`{kind.__name__}`" in beside or f".{kind.__name__}`" in beside
+    return f"{kind.__module__}.{kind.__qualname__}" if is_namesake else kind.__name__
 
 
 def _check_number(name: str, value: object) -> None:

@@ -54,11 +54,17 @@ def check_queue_name(_name: str) -> None:
 def check_run_id(_run_id: str) -> None:
     """Refuse a run id that the engine would refuse."""
 
+def check_text(name: str, value: object) -> None:
+    """Refuse an argument that is not text, or is none that UTF-8 can encode."""
+
 def close_all() -> None:
     """Close every queue that is still open, within a bound. Registered with `atexit`."""
 
 def duration(name: str, value: float | timedelta) -> timedelta:
     """Read a duration, whichever way it was given."""
+
+def shown(value: object) -> str:
+    """What an error shows of a value: its `repr`, shortened."""
 
 @final
 class SystemClock:
@@ -92,6 +98,9 @@ class MockClock:
 @final
 class Engine:
     """An open store, owned or only read, shared by the event loops that use it."""
+
+    def abandon(self) -> None:
+        """Close it, without waiting for that: whoever opened it has given up."""
 
 @final
 class Port:

@@ -43,7 +43,7 @@ runners raise them, taquba never does.
 
 import enum
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar, Final, final
 
 __all__ = [
@@ -316,8 +316,14 @@ class StoreOwnedError(TaqubaError):
     path: str
     host: str
     pid: int
-    since: str
-    """An RFC 3339 instant in UTC."""
+    since: datetime
+    """In UTC, by that process's clock."""
+
+    def __init__(self, message: str, **fields: object) -> None:
+        since = fields.get("since")
+        if isinstance(since, str):
+            fields["since"] = datetime.fromisoformat(since)
+        super().__init__(message, **fields)
 
 
 class ReadOnlyError(TaqubaError):

@@ -7,7 +7,7 @@ Invariants:
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal, final
@@ -24,6 +24,7 @@ from taquba._checks import (
     check_priority,
     keep_durations,
     keep_headers,
+    keep_optional_durations,
     refuse,
 )
 from taquba._taquba import MockClock, SystemClock
@@ -38,6 +39,7 @@ __all__ = [
     "OpenOptions",
     "QueueConfig",
     "RetryJitter",
+    "as_new_jobs",
 ]
 
 PRIORITY_HIGH: Final = _taquba.PRIORITY_HIGH
@@ -97,7 +99,7 @@ class QueueConfig:
         check_priority("default_priority", self.default_priority)
         check_instance("retry_jitter", self.retry_jitter, RetryJitter)
         keep_durations(self, "lease_duration", "retry_backoff_base", "retry_backoff_max")
-        keep_durations(self, "keep_done_jobs", "dead_retention")
+        keep_optional_durations(self, "keep_done_jobs", "dead_retention")
         if self.lease_duration < timedelta(milliseconds=1):  # type: ignore[operator]
             refuse("lease_duration", self.lease_duration, "give at least 1 ms")
 
@@ -147,6 +149,7 @@ class OpenOptions:
         check_instance("default_queue_config", self.default_queue_config, QueueConfig)
         check_instance("queue_configs", self.queue_configs, Mapping)
         for name, config in self.queue_configs.items():
+            _taquba.check_text("queue_configs", name)
             _taquba.check_queue_name(name)
             check_instance("queue_configs", config, QueueConfig)
         object.__setattr__(self, "queue_configs", dict(self.queue_configs))
@@ -200,7 +203,7 @@ class EnqueueOptions:
             refuse("delay", self.delay, "give `run_at` or `delay`, not both")
         check_dedup(self.dedup_key, self.dedup_scope)
         keep_headers(self, self.headers)
-        keep_durations(self, "delay")
+        keep_optional_durations(self, "delay")
 
 
 @final
@@ -220,3 +223,13 @@ class NewJob:
         """Check every field."""
         check_payload("payload", self.payload)
         check_instance("options", self.options, EnqueueOptions)
+
+
+def as_new_jobs(jobs: Iterable[bytes | NewJob]) -> list[NewJob]:
+    """Read the jobs of a batch. Not for users.
+
+    Args:
+        jobs: Payloads, or `NewJob` for those that have options.
+    """
+    check_instance("jobs", jobs, Iterable)
+    return [job if isinstance(job, NewJob) else NewJob(job) for job in jobs]

@@ -116,6 +116,31 @@ async def test_waiting_for_an_outcome_can_be_given_up_and_taken_up_again(queue: 
     assert outcome.result == b"late"
 
 
+async def test_an_open_that_is_cancelled_when_the_answer_is_there_closes_the_store(
+    store: Store,
+) -> None:
+    async def open_store() -> Queue:
+        return await Queue.open(store, options=OpenOptions(fsync=False))
+
+    for _ in range(5):
+        task = asyncio.create_task(open_store())
+        await asyncio.sleep(0)
+        # The future that the open awaits. No public way leads to it.
+        answer: asyncio.Future[Any] | None = task._fut_waiter  # type: ignore[attr-defined] # noqa: SLF001
+        assert answer is not None
+        # The callback before the task's own: it finds the answer there, and itself cancelled.
+        while not answer.done():  # noqa: ASYNC110 - the tick matters
+            await asyncio.sleep(0)
+        assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        # The store is nobody's: whoever asks politely gets it.
+        async with Queue.open(store, options=OpenOptions(fsync=False, takeover=False)) as queue:
+            await queue.enqueue("emails", b"x")
+
+
 async def test_a_cancelled_open_does_not_take_the_store_from_the_next_one(store: Store) -> None:
     async def open_store() -> Queue:
         return await Queue.open(store, options=OpenOptions(fsync=False))

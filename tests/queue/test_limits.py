@@ -1,12 +1,13 @@
 """Every bound: exactly the limit is fine, one more is refused by name, with limit and remedy."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from taquba import EnqueueOptions, NewJob, OpenOptions, Queue, QueueConfig
+from taquba import EnqueueOptions, NewJob, OpenOptions, Queue, QueueConfig, RetryJitter
 from taquba.exceptions import (
     BatchTooLargeError,
     HeadersTooLargeError,
@@ -145,6 +146,21 @@ async def test_a_lease_outside_its_bounds_is_refused_by_name(
         await queue.claim_batch("emails", 1, lease=lease)
 
     assert len(await queue.claim_batch("emails", 1, lease=1.0)) == 1
+
+
+def test_the_settings_of_a_queue_are_those_of_the_specification() -> None:
+    config = QueueConfig()
+
+    assert {field.name: getattr(config, field.name) for field in fields(config)} == {
+        "max_attempts": 3,
+        "lease_duration": timedelta(seconds=30),
+        "default_priority": 1000,
+        "retry_backoff_base": timedelta(seconds=1),
+        "retry_backoff_max": timedelta(seconds=300),
+        "retry_jitter": RetryJitter.FULL,
+        "keep_done_jobs": None,
+        "dead_retention": timedelta(days=7),
+    }
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,20 @@ async def test_a_job_is_never_claimable_before_its_instant(queue: Queue) -> None
     assert datetime.now(UTC) >= run_at - timedelta(milliseconds=1)
 
 
+async def test_a_due_job_wakes_a_waiting_claim_and_nobody_has_to_ask_again(queue: Queue) -> None:
+    job_id = await queue.enqueue("emails", b"soon", EnqueueOptions(delay=0.05))
+    run_at = (await queue.get_job(job_id)).run_at
+
+    claim = await queue.claim_with_wait("emails", timeout=20)
+
+    [attempt] = await queue.attempt_history(job_id)
+    assert claim is not None
+    assert (claim.job_id, claim.attempts) == (job_id, 1)
+    assert run_at is not None
+    assert attempt.started_at is not None
+    assert run_at <= attempt.started_at < run_at + timedelta(seconds=2)
+
+
 async def test_an_instant_in_the_past_means_now(queue: Queue) -> None:
     run_at = datetime.now(UTC) - timedelta(days=1)
 

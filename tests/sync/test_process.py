@@ -51,8 +51,8 @@ def poke():
 signal.signal(signal.SIGUSR1, lambda *_: None)
 with sync.Queue.open("memory://") as queue:
     threading.Thread(target=poke, daemon=True).start()
-    print("waiting", flush=True)
     try:
+        print("waiting", flush=True)
         queue.claim_with_wait("emails", lease=3600.0)
     except KeyboardInterrupt:
         pass
@@ -88,6 +88,83 @@ with sync.Queue.open(sys.argv[1], options=OpenOptions(fsync=False)) as queue:
     except KeyboardInterrupt:
         print(queue.stats().queues["emails"].acked_total, flush=True)
 """
+
+
+# As `claim` is interrupted at any moment, also in the middle of handing over: nothing may hang, no
+# coroutine may be left, and what the caller did not get is given back.
+INTERRUPTED_ANYWHERE = """
+import random, signal, sys, time
+from taquba import sync
+
+class Interruption(BaseException): pass
+
+def interrupt(*_):
+    raise Interruption
+
+signal.signal(signal.SIGALRM, interrupt)
+def report(lost):
+    # One that hits a finalizer is Python's to lose; a coroutine that nobody awaited is ours.
+    if lost.exc_type is not Interruption:
+        sys.__unraisablehook__(lost)
+
+sys.unraisablehook = report
+queue = sync.Queue.open("memory://")
+for _ in range(2):
+    queue.enqueue_batch("emails", [b"x"] * 10_000)
+interrupted, got = 0, []
+end = time.monotonic() + 3
+while time.monotonic() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00005, 0.0004))
+        claim = queue.claim("emails", lease=3600)
+        if claim is None:
+            break
+        got.append(claim.job_id)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except Interruption:
+        interrupted += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+stats = queue.stats().queues["emails"]
+leaked = stats.claimed_count - len(got)
+# A claim that was returned is the caller's: that is the moment between two of the lines above.
+print(interrupted > 100, leaked <= interrupted // 50 + 1, (interrupted, leaked), flush=True)
+queue.close()
+"""
+
+
+@pytest.mark.slow
+def test_an_interruption_at_any_moment_neither_hangs_nor_loses_a_job() -> None:
+    code, output, errors = run(INTERRUPTED_ANYWHERE)
+
+    assert (code, output[:9], errors) == (0, "True True", "")
+
+
+def test_a_daemon_thread_that_works_says_nothing_at_the_end() -> None:
+    program = """
+import threading, time
+from taquba import sync
+queue = sync.Queue.open("memory://")
+done = threading.Event()
+worker = threading.Thread(
+    target=sync.run_worker, args=(queue, "emails", lambda job: done.set()), daemon=True
+)
+worker.start()
+queue.enqueue("emails", b"x")
+done.wait(20)
+"""
+    assert run(program) == (0, "", "")
+
+
+def test_closing_at_the_end_of_the_process_is_fine(tmp_path: Path) -> None:
+    program = """
+import atexit, sys
+# Registered first, so called last.
+atexit.register(lambda: queue.close())
+from taquba import OpenOptions, sync
+queue = sync.Queue.open(sys.argv[1], options=OpenOptions(fsync=False))
+queue.enqueue("emails", b"x")
+"""
+    assert run(program, str(tmp_path)) == (0, "", "")
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """The blocking worker loop: plain functions in threads, shut down by an event."""
 
+import asyncio
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +19,9 @@ from taquba import (
 )
 from taquba.exceptions import ArgumentTypeError, FencedError
 from taquba.store import MemoryStore
+from taquba.sync import _loop
+from taquba.sync._inspect import close_unseen
+from taquba.sync._queue import _opened
 
 WAIT_SECONDS_MAX = 20.0
 CONFIG = QueueConfig(retry_backoff_base=0, retry_jitter=RetryJitter.NONE)
@@ -99,6 +104,84 @@ def test_failures_are_told_apart(queue: sync.Queue) -> None:
 
     [dead] = queue.list_jobs("emails", JobState.DEAD).jobs
     assert (dead.last_error, attempts) == ("never", [1, 2, 3])
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_sys_exit_in_a_worker_fails_its_job_and_ends_nothing(
+    queue: sync.Queue, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    shutdown = threading.Event()
+
+    def send(job: Claim) -> None:
+        if job.attempts == 1:
+            raise error
+        shutdown.set()
+
+    queue.enqueue("emails", b"x")
+    sync.run_worker(queue, "emails", send, shutdown=shutdown)
+
+    assert f"the function raised {type(error).__name__}" in caplog.text
+    assert queue.stats().queues["emails"].acked_total == 1
+
+
+def test_what_ends_the_loop_behind_ends_nobody_else_s_calls(
+    queue: sync.Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        _loop.run(leave)
+
+    assert queue.stats().queues == {}
+    assert "came out of the event loop" in caplog.text
+
+
+def test_what_came_for_an_interrupted_caller_is_given_back(queue: sync.Queue) -> None:
+    queue.enqueue("emails", b"x")
+    call = _loop.Call(lambda: queue.wrapped.claim("emails"), queue._give_back)  # noqa: SLF001
+    call.begin()
+    call.wait()
+
+    call.withdraw()
+
+    claim = queue.claim_with_wait("emails", timeout=WAIT_SECONDS_MAX)
+    assert claim is not None
+    assert claim.attempts == 1
+
+
+def test_a_queue_that_opened_for_an_interrupted_caller_is_closed() -> None:
+    store = MemoryStore()
+    call = _loop.Call(lambda: _opened(store, "taquba", OPTIONS), close_unseen)
+    call.begin()
+    call.wait()
+    opened = call.result()
+
+    call.withdraw()
+
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while "open" in repr(opened) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert "closed" in repr(opened)
+
+
+def test_a_call_that_was_withdrawn_first_makes_no_coroutine() -> None:
+    made: list[int] = []
+
+    async def make() -> None:
+        made.append(1)
+
+    call = _loop.Call(make)
+    call.withdraw()
+    call.begin()
+    _loop.run(asyncio.sleep, 0)
+
+    assert made == []
+
+
+def test_a_class_instead_of_a_worker_is_refused(queue: sync.Queue) -> None:
+    with pytest.raises(ArgumentTypeError, match=r"`worker` .* instance"):
+        sync.run_worker(queue, "emails", Sender)  # type: ignore[arg-type]
 
 
 def test_a_loop_ends_within_its_bound(queue: sync.Queue) -> None:

@@ -1,6 +1,8 @@
 """Workers that fail: retried, given up, timed out, and never the end of the loop."""
 
 import asyncio
+import concurrent.futures
+import threading
 import time
 from collections.abc import Callable
 
@@ -15,9 +17,10 @@ from taquba import (
     Queue,
     QueueConfig,
     RetryJitter,
+    run_worker,
 )
 from tests.conftest import OpenQueue
-from tests.waiting import WAIT_SECONDS_MAX
+from tests.waiting import WAIT_SECONDS_MAX, drain
 from tests.worker.working import all_acked, dead_job, working
 
 NO_BACKOFF = QueueConfig(
@@ -249,13 +252,111 @@ async def test_a_job_that_outlives_its_timeout_in_a_thread_is_retried(
         await all_acked(retrying_queue, 1)
 
 
-async def test_a_worker_that_cancels_itself_hands_its_job_back(retrying_queue: Queue) -> None:
+async def test_a_function_that_outlives_its_timeout_takes_no_thread_from_others(
+    retrying_queue: Queue,
+) -> None:
+    release = threading.Event()
+
+    def send(job: Claim) -> None:
+        if job.payload == b"hangs":
+            release.wait(WAIT_SECONDS_MAX)
+
+    once = EnqueueOptions(priority=1, max_attempts=1)
+    await retrying_queue.enqueue("emails", b"hangs", once)
+    await retrying_queue.enqueue_batch("emails", [b"x"] * 20)
+    try:
+        async with working(retrying_queue, send, job_timeout=0.1, concurrency=1):
+            await all_acked(retrying_queue, 20)
+    finally:
+        release.set()
+
+    assert (await dead_job(retrying_queue)).priority == 1
+
+
+async def test_functions_that_never_end_end_the_loop_with_a_clear_error(
+    open_queue: OpenQueue,
+) -> None:
+    queue = await open_queue(default_queue_config=QueueConfig(max_attempts=1))
+    release = threading.Event()
+    count = 0
+
+    def send(job: Claim) -> None:
+        nonlocal count
+        count += 1
+        release.wait(WAIT_SECONDS_MAX)
+
+    await queue.enqueue_batch("emails", [b"x"] * 6)
+    try:
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            with pytest.raises(RuntimeError, match=r"`emails`: 4 .*4 x `concurrency`.* timeout"):
+                await run_worker(queue, "emails", send, concurrency=1, job_timeout=0.02)
+    finally:
+        release.set()
+
+    stats = (await queue.stats()).queues["emails"]
+    assert (count, stats.dead_count) == (4, 4)
+    # Those that found no thread were not begun.
+    assert [claim.attempts for claim in await drain(queue, "emails")] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SystemExit(3),
+        lambda: KeyboardInterrupt("k"),
+        lambda: GeneratorExit("g"),
+        lambda: StopIteration("s"),
+        lambda: asyncio.CancelledError("c"),
+        lambda: concurrent.futures.CancelledError("c"),
+        lambda: BaseExceptionGroup("several", [SystemExit(1)]),
+    ],
+    ids=lambda make: type(make()).__name__,
+)
+async def test_whatever_a_plain_function_raises_fails_its_job_only(
+    retrying_queue: Queue, make: Callable[[], BaseException]
+) -> None:
+    def send(job: Claim) -> None:
+        if job.payload == b"fails":
+            raise make()
+
+    await retrying_queue.enqueue_batch("emails", [b"fails", b"works"])
+    async with working(retrying_queue, send):
+        dead = await dead_job(retrying_queue)
+        await all_acked(retrying_queue, 1)
+
+    assert dead.attempts == 3
+    assert f"the function raised {type(make()).__name__}" in (dead.last_error or "")
+
+
+async def test_a_permanent_failure_needs_no_reason(retrying_queue: Queue) -> None:
+    async def send(job: Claim) -> None:
+        raise PermanentFailure
+
+    await retrying_queue.enqueue("emails", b"x")
+    async with working(retrying_queue, send):
+        dead = await dead_job(retrying_queue)
+
+    assert (dead.attempts, dead.last_error) == (1, "the worker gave no reason")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        asyncio.CancelledError,
+        lambda: BaseExceptionGroup("several", [SystemExit(1)]),
+        GeneratorExit,
+    ],
+    ids=["cancelled", "group", "generator"],
+)
+async def test_a_worker_that_raises_what_looks_like_an_interruption_fails(
+    retrying_queue: Queue, caplog: pytest.LogCaptureFixture, make: Callable[[], BaseException]
+) -> None:
     attempts: list[int] = []
 
     async def send(job: Claim) -> None:
         attempts.append(job.attempts)
         if job.attempts == 1:
-            raise asyncio.CancelledError
+            raise make()
 
     job_id = await retrying_queue.enqueue("emails", b"x")
     async with working(retrying_queue, send), asyncio.timeout(WAIT_SECONDS_MAX):
@@ -263,4 +364,6 @@ async def test_a_worker_that_cancels_itself_hands_its_job_back(retrying_queue: Q
 
     assert attempts == [1, 2]
     history = await retrying_queue.attempt_history(job_id)
-    assert [attempt.end for attempt in history] == [AttemptEnd.RELEASED, AttemptEnd.ACKED]
+    assert [attempt.end for attempt in history] == [AttemptEnd.NACKED, AttemptEnd.ACKED]
+    assert type(make()).__name__ in (history[0].error or "")
+    assert f"job {job_id} failed on attempt 1" in caplog.text

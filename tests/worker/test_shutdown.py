@@ -143,6 +143,34 @@ async def test_cancelling_the_loop_finishes_or_hands_back_its_jobs(queue: Queue)
     await queue.ack(claim)
 
 
+async def test_cancelling_the_loop_at_any_tick_of_its_begin_leaves_no_ghost(queue: Queue) -> None:
+    done: list[bytes] = []
+
+    async def send(job: Claim) -> None:
+        done.append(job.payload)
+
+    hits = 0
+    for _ in range(5):
+        loop = asyncio.create_task(run_worker(queue, "emails", send))
+        while not loop.done():
+            await asyncio.sleep(0)
+            # What the task waits for was answered, and the task does not know yet.
+            awaited = loop._fut_waiter  # type: ignore[attr-defined] # noqa: SLF001
+            if awaited is not None and awaited.done():
+                hits += 1
+                loop.cancel()
+                break
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            with pytest.raises(asyncio.CancelledError):
+                await loop
+    assert hits == 5
+
+    job_id = await queue.enqueue("emails", b"x")
+    claim = await queue.claim_with_wait("emails", timeout=WAIT_SECONDS_MAX)
+    assert claim is not None
+    assert (claim.job_id, done) == (job_id, [])
+
+
 async def test_work_goes_on_in_the_next_loop(queue: Queue) -> None:
     async def send(job: Claim) -> None: ...
 

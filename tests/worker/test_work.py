@@ -217,9 +217,35 @@ async def test_what_cannot_work_is_refused(queue: Queue) -> None:
 
     with pytest.raises(InvalidQueueNameError):
         await run_worker(queue, "a b", send)
+    over = asyncio.Event()
+    over.set()
     for worker in (None, 7, object()):
-        with pytest.raises(ArgumentTypeError):
-            await run_worker(queue, "emails", worker)  # type: ignore[arg-type]
+        with pytest.raises(ArgumentTypeError, match=r"^`worker` is of type .* `process`"):
+            await run_worker(queue, "emails", worker, shutdown=over)  # type: ignore[arg-type]
+
+
+async def test_a_class_instead_of_a_worker_is_refused(queue: Queue) -> None:
+    class Sender:
+        async def process(self, job: Claim) -> None: ...
+
+    with pytest.raises(ArgumentTypeError, match=r"`worker` .* instance, such as `Sender\(\.\.\)`"):
+        await run_worker(queue, "emails", Sender)  # type: ignore[arg-type]
+
+
+async def test_a_loop_ends_beside_another_that_never_rests(queue: Queue) -> None:
+    async def again(job: Claim) -> Effects:
+        return Effects().enqueue("emails", b"")
+
+    async def send(job: Claim) -> None: ...
+
+    await queue.enqueue_batch("emails", [b""] * 1000)
+    shutdown = asyncio.Event()
+    async with working(queue, again, concurrency=1000):
+        other = asyncio.create_task(run_worker(queue, "other", send, shutdown=shutdown))
+        await asyncio.sleep(0.05)
+        shutdown.set()
+        async with asyncio.timeout(WAIT_SECONDS_MAX / 2):
+            await other
 
 
 async def test_a_worker_takes_a_job_that_becomes_due(queue: Queue) -> None:

@@ -1,6 +1,7 @@
 """Steps that fail: what is retried, what is not, and what the run's end says."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from taquba.workflow import (
     WorkflowRuntime,
 )
 from tests.conftest import OpenQueue
+from tests.waiting import WAIT_SECONDS_MAX
 from tests.workflow.conftest import StartRuntime
 
 
@@ -202,6 +204,70 @@ async def test_a_step_that_exceeds_its_time_is_cut_off_and_counts_as_an_attempt(
     assert outcome.result == b"in time"
     assert attempts == [1, 2]
     assert cut_off == 1
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_a_runner_that_raises_what_looks_like_an_interruption_fails(
+    start: StartRuntime, *, is_plain: bool
+) -> None:
+    def plain(step: Step) -> StepOutcome:
+        if step.attempts == 1:
+            raise asyncio.CancelledError if not is_plain else SystemExit(3)
+        return StepOutcome.Succeed(b"%d" % step.attempts)
+
+    async def runner(step: Step) -> StepOutcome:
+        return plain(step)
+
+    runtime = await start(plain if is_plain else runner)
+    outcome = await (await runtime.submit(RunSpec(b"", max_attempts=2))).outcome(timeout=20)
+
+    assert outcome.result == b"2"
+    once = await runtime.submit(RunSpec(b"", max_attempts=1))
+    error = (await once.outcome(timeout=20)).error or ""
+    assert ("SystemExit" if is_plain else "CancelledError") in error
+
+
+async def test_a_plain_runner_that_outlives_its_timeout_takes_no_thread_from_others(
+    start: StartRuntime,
+) -> None:
+    release = threading.Event()
+
+    def runner(step: Step) -> StepOutcome:
+        if step.payload == b"hangs":
+            release.wait(WAIT_SECONDS_MAX)
+        return StepOutcome.Succeed(b"")
+
+    # Over 36 that hang, the event loop's own threads would be used up.
+    runtime = await start(runner, step_timeout=0.2, concurrency=40)
+    hanging = await runtime.submit_many([RunSpec(b"hangs", max_attempts=1)] * 40)
+    try:
+        for handle in hanging:
+            assert (await handle.outcome(timeout=20)).status is TerminalStatus.Failed
+        handles = await runtime.submit_many([RunSpec(b"", max_attempts=1)] * 10)
+        outcomes = [await handle.outcome(timeout=20) for handle in handles]
+    finally:
+        release.set()
+
+    assert {outcome.status for outcome in outcomes} == {TerminalStatus.Succeeded}
+
+
+async def test_plain_runners_that_never_end_end_the_work_with_a_clear_error(queue: Queue) -> None:
+    release = threading.Event()
+
+    def runner(step: Step) -> StepOutcome:
+        release.wait(WAIT_SECONDS_MAX)
+        return StepOutcome.Succeed(b"")
+
+    runtime = WorkflowRuntime(queue, runner, step_timeout=0.02, concurrency=1)
+    await runtime.submit_many([RunSpec(b"", max_attempts=1)] * 6)
+    try:
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            with pytest.raises(RuntimeError, match="4 plain functions"):
+                await runtime.run()
+    finally:
+        release.set()
+
+    assert (await queue.stats()).queues["workflow"].dead_count == 4
 
 
 async def test_a_blocked_event_loop_loses_no_step(open_queue: OpenQueue, queue: Queue) -> None:

@@ -3,24 +3,30 @@
 Shared by the workflow runtime and the worker loop.
 """
 
-from taquba._delivery._dispatcher import Dispatcher, Work
+from taquba._delivery._dispatcher import Dispatcher, Work, is_interruption
 from taquba._delivery._failure import describe, message
 from taquba._delivery._function import (
     CoroutineFunction,
     as_coroutine_function,
+    function_of,
     is_coroutine_function,
     limited,
 )
 from taquba._delivery._subscription import Subscription, work_until
+from taquba._delivery._threads import AbandonedCallsError, Threads
 
 __all__ = [
+    "AbandonedCallsError",
     "CoroutineFunction",
     "Dispatcher",
     "Subscription",
+    "Threads",
     "Work",
     "as_coroutine_function",
     "describe",
+    "function_of",
     "is_coroutine_function",
+    "is_interruption",
     "limited",
     "message",
     "work_until",

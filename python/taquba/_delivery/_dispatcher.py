@@ -4,6 +4,7 @@ Invariants:
     1. Every delivery is settled, or released: by what it returned or raised, or because its task
        was cancelled or collected.
     2. Nothing a runner, hook or worker does ends the dispatcher: its errors become verdicts.
+       `SystemExit` and `KeyboardInterrupt` of a coroutine end the event loop, as everywhere.
     3. A running task is held here, because asyncio holds tasks weakly.
 
 Not here:
@@ -17,12 +18,12 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Never
 
 from taquba._port import Port
 from taquba._taquba import Claim, Notification, Step
 
-__all__ = ["Dispatcher", "Work"]
+__all__ = ["Dispatcher", "Work", "is_interruption"]
 
 Work = Step | Notification | Claim
 """One delivery."""
@@ -31,6 +32,9 @@ _logger = logging.getLogger("taquba.delivery")
 
 # A runner that does not end when cancelled must not hold up the shutdown for ever.
 _INTERRUPT_TIMEOUT_SECONDS: Final = 5.0
+
+# Turns that hand back what waits for one. 128 deliveries each: a full subscription needs 782.
+_HAND_BACK_TURN_COUNT_MAX: Final = 1_000
 
 
 class Dispatcher:
@@ -45,13 +49,23 @@ class Dispatcher:
         self._native = port.native
         self._new_task = _task_maker(port.loop)
         self._running: set[asyncio.Task[None]] = set()
+        self.failed: asyncio.Future[Never] = port.loop.create_future()
+        """Fails when the work cannot go on."""
 
     def start(self, work: Work) -> None:
         """Begin one delivery. Its first part runs at once, inside this call."""
         raise NotImplementedError
 
+    def fail(self, error: Exception) -> None:
+        """Have the work end with an error."""
+        if not self.failed.done():
+            _logger.error("the work ends: %s", error)
+            self.failed.set_exception(error)
+
     async def drain(self, limit: timedelta) -> None:
         """Wait for the deliveries under way; after the limit, interrupt them.
+
+        Called when the subscription is forgotten: what waits for a turn is handed back by it.
 
         Args:
             limit: How long they may take. Interrupted ones are delivered again.
@@ -65,8 +79,10 @@ class Dispatcher:
             await self._interrupt()
 
     async def _finish(self) -> None:
-        # Each tick of the loop starts some of them.
-        while self._native.has_backlog():  # noqa: ASYNC110
+        # Not for as long as there are any: most may be those of another subscription.
+        for _ in range(_HAND_BACK_TURN_COUNT_MAX):
+            if not self._native.has_backlog():
+                break
             await asyncio.sleep(0)
         while self._running:
             self._forget(await asyncio.wait(self._running.copy()))
@@ -88,6 +104,31 @@ class Dispatcher:
     def _flush_if(self, is_due: bool) -> None:  # noqa: FBT001 - what the native port returned
         if is_due:
             self.port.arrange_flush()
+
+
+def is_interruption(error: BaseException, task: "asyncio.Task[None] | None") -> bool:
+    """Return whether a delivery ended from outside, and not by what its worker did.
+
+    A worker that awaits a task that somebody else cancelled gets a `CancelledError` too: that is a
+    failure like any other.
+
+    Args:
+        error: What came out of the worker.
+        task: The task of the delivery.
+    """
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        return True
+    if task is None or task.cancelling() > 0:
+        return True
+    return isinstance(error, GeneratorExit) and _current_task() is not task
+
+
+def _current_task() -> "asyncio.Task[Any] | None":
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        # The task is collected after its loop.
+        return None
 
 
 def _task_maker(

@@ -3,20 +3,30 @@
 Invariants:
     1. Whatever form it has, calling it gives a coroutine.
     2. A plain function never runs on the event loop's thread.
+    3. What a plain function raises is an `Exception`: `sys.exit` in it ends neither the loop nor
+       the process, and no `StopIteration` gets lost in a future, which cannot hold one.
 """
 
 import asyncio
+import concurrent.futures
 import contextvars
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from taquba._checks import refuse_type
+from taquba._delivery._failure import message
+from taquba._delivery._threads import Threads
 
-__all__ = ["CoroutineFunction", "as_coroutine_function", "is_coroutine_function", "limited"]
+__all__ = [
+    "CoroutineFunction",
+    "as_coroutine_function",
+    "function_of",
+    "is_coroutine_function",
+    "limited",
+]
 
 CoroutineFunction = Callable[[Any], Coroutine[Any, Any, Any]]
 """What takes a delivery and is awaited."""
@@ -25,25 +35,35 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def as_coroutine_function(
-    target: object, method: str, executor: Callable[[], Executor] | None = None
-) -> CoroutineFunction:
-    """Return what to await for a target that is an object with a method, or a bare function.
+def function_of(name: str, target: object, method: str) -> Callable[[Any], Any]:
+    """Return what to call for a target that is an object with a method, or a bare function.
 
     Args:
+        name: What the caller calls the target.
         target: The runner, worker or hook.
         method: The name of the method.
-        executor: Makes the threads of a plain function; the loop's own if absent.
 
     Raises:
-        ArgumentTypeError: It is neither.
+        ArgumentTypeError: It is neither, or a class.
     """
+    if isinstance(target, type):
+        refuse_type(name, target, f"give an instance, such as `{target.__name__}(..)`")
     function = getattr(target, method, target)
     if not callable(function):
-        refuse_type(method, target, f"give an object with a method `{method}`, or a function")
+        refuse_type(name, target, f"give an object with a method `{method}`, or a function")
+    return function
+
+
+def as_coroutine_function(function: Callable[[Any], Any], threads: Threads) -> CoroutineFunction:
+    """Return what to await for a function of any form.
+
+    Args:
+        function: What `function_of` returned.
+        threads: Where a plain one runs.
+    """
     if is_coroutine_function(function):
         return function
-    return functools.partial(_in_thread, None if executor is None else executor(), function)
+    return functools.partial(_in_thread, threads, function)
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -52,11 +72,27 @@ def is_coroutine_function(function: object) -> bool:
     return is_async(function) or is_async(getattr(function, "__call__", None))  # noqa: B004
 
 
-async def _in_thread(executor: Executor | None, function: Callable[[_T], _R], argument: _T) -> _R:
-    call = functools.partial(contextvars.copy_context().run, function, argument)
-    result = await asyncio.get_running_loop().run_in_executor(executor, call)
+async def _in_thread(threads: Threads, function: Callable[[_T], _R], argument: _T) -> _R:
+    context = contextvars.copy_context()
+    result = await threads.run(functools.partial(context.run, _guarded, function, argument))
     # A plain function that returns a coroutine, such as a decorator that forgot to be `async`.
     return await result if inspect.isawaitable(result) else result
+
+
+def _guarded(function: Callable[[_T], _R], argument: _T) -> _R:
+    try:
+        return function(argument)
+    except (StopIteration, concurrent.futures.CancelledError) as error:
+        # A future cannot hold the one, and takes the other for its own cancellation.
+        raise _ordinary(error) from error
+    except Exception:
+        raise
+    except BaseException as error:
+        raise _ordinary(error) from error
+
+
+def _ordinary(error: BaseException) -> RuntimeError:
+    return RuntimeError(f"the function raised {type(error).__name__}: {message(error)}")
 
 
 def limited(

@@ -8,7 +8,7 @@ Invariants:
 import asyncio
 import contextlib
 from datetime import timedelta
-from typing import Final, Never, Self, final
+from typing import Any, Final, Never, Self, final
 
 from taquba._delivery._dispatcher import Dispatcher
 from taquba.exceptions import ClosedError
@@ -23,12 +23,17 @@ _BLOCKED_LOOP_GRACE: Final = timedelta(seconds=5)
 class Subscription:
     """Jobs of one queue, on their way to a dispatcher. Made by `Subscription.begin`."""
 
-    def __init__(self, dispatcher: Dispatcher, number: int) -> None:
+    def __init__(self, dispatcher: Dispatcher, number: int, shutdown_timeout: timedelta) -> None:
         self._dispatcher = dispatcher
         self._number = number
+        self._shutdown_timeout = shutdown_timeout
+        self._stopping: asyncio.Future[None] | None = None
+        self.failed = dispatcher.failed
+        """Fails when the work cannot go on. Nothing new is delivered then."""
+        self.failed.add_done_callback(self._stop_failed)
 
     @classmethod
-    async def begin(
+    async def begin(  # noqa: PLR0913 - one per field of the command
         cls,
         dispatcher: Dispatcher,
         queue_name: str,
@@ -36,8 +41,11 @@ class Subscription:
         *,
         observes_runs: bool,
         job_timeout: timedelta | None,
+        shutdown_timeout: timedelta,
     ) -> Self:
         """Have jobs delivered.
+
+        Cancellation: the subscription is ended if it was begun by then.
 
         Args:
             dispatcher: What runs them.
@@ -45,9 +53,10 @@ class Subscription:
             concurrency: Most of them in flight.
             observes_runs: Whether runs of this queue have a hook.
             job_timeout: How long one may take before its task is interrupted.
+            shutdown_timeout: How long those in flight may take at the end.
         """
         port = dispatcher.port
-        number = await port.call(
+        answer = port.call(
             port.native.subscribe,
             dispatcher.start,
             queue_name,
@@ -55,43 +64,70 @@ class Subscription:
             observes_runs=observes_runs,
             job_timeout=None if job_timeout is None else job_timeout + _BLOCKED_LOOP_GRACE,
         )
-        return cls(dispatcher, number)
+        try:
+            number = await answer
+        except asyncio.CancelledError:
+            # Answered in the tick in which the caller was cancelled: deliveries may run already.
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                await cls(dispatcher, answer.result(), shutdown_timeout).end()
+            raise
+        return cls(dispatcher, number, shutdown_timeout)
 
-    async def end(self, limit: timedelta) -> None:
+    async def end(self) -> None:
         """Take nothing new, finish what is in flight, and wait until all of it is durable.
 
-        Args:
-            limit: How long that may take; nothing is waited for if the store is lost, because
-                nothing could be settled.
+        Nothing is waited for if the store is lost, because nothing could be settled.
         """
         port = self._dispatcher.port
         patience = timedelta()
         # Closing the queue ends the subscription as well, and makes all of it durable.
         with contextlib.suppress(ClosedError):
             try:
-                await port.call(port.native.unsubscribe, self._number)
-                patience = limit
+                await self._stop()
+                patience = self._shutdown_timeout
             finally:
-                await self._dispatcher.drain(patience)
                 port.native.forget(self._number)
+                await self._dispatcher.drain(patience)
+                _look_at(self.failed)
             # Answered when everything sent before it is durable.
             await port.call(port.native.await_room)
 
+    def _stop_failed(self, _: "asyncio.Future[Never]") -> None:
+        # Of a closed queue nothing is delivered any more.
+        with contextlib.suppress(ClosedError):
+            self._stop()
 
-async def work_until(shutdown: asyncio.Event | None, lost: "asyncio.Future[Never]") -> None:
+    def _stop(self) -> "asyncio.Future[None]":
+        """Have nothing new delivered."""
+        if self._stopping is None:
+            port = self._dispatcher.port
+            self._stopping = port.call(port.native.unsubscribe, self._number)
+        return self._stopping
+
+
+def _look_at(failed: "asyncio.Future[Never]") -> None:
+    """Of a future that has failed, asyncio wants to know that somebody looked."""
+    if failed.done() and not failed.cancelled():
+        failed.exception()
+
+
+async def work_until(shutdown: asyncio.Event | None, *failures: "asyncio.Future[Never]") -> None:
     """Wait until the work is to end.
 
     Args:
         shutdown: Ends it; `None` has it go on until cancelled.
-        lost: Fails when the store is lost; see `Port.watching`.
+        *failures: Fail when the work cannot go on; see `Port.watching` and `Subscription.failed`.
 
     Raises:
-        TaqubaError: What `lost` failed with.
+        TaqubaError: What one of `failures` failed with, such as this.
+        AbandonedCallsError: The same.
     """
     asked = asyncio.ensure_future(asyncio.Event().wait() if shutdown is None else shutdown.wait())
     try:
-        await asyncio.wait((asked, lost), return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {asked, *failures}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         asked.cancel()
-    if lost.done():
-        lost.result()
+    for failed in failures:
+        if failed.done():
+            failed.result()

@@ -160,6 +160,9 @@ class Opening(Generic[_C]):
             engine = await future
         except BaseException:
             port.close(self._path)
+            # Cancelled in the very tick in which the answer came: nobody will take it.
+            if future.done() and not future.cancelled() and future.exception() is None:
+                future.result().abandon()
             raise
         port.native.attach(engine)
         return self._kind(engine, port, self._path)

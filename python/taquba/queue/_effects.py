@@ -2,7 +2,8 @@
 
 Invariants:
     1. Effects and the settlement that carries them are one commit: all of it happens, or none.
-    2. What is added is checked at once; what only the whole can cross, when it is applied.
+    2. Types, names, keys and options are checked when they are added; the sizes of payloads and
+       values, and how many effects there are, when they are applied: then nothing is.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from typing import Final, Self, final
 
 from taquba import _taquba
 from taquba._checks import check_instance, check_payload
-from taquba.options import EnqueueOptions, NewJob
+from taquba.options import EnqueueOptions, NewJob, as_new_jobs
 
 __all__ = ["Effects", "KeyWrite", "NewJobs", "staged"]
 
@@ -22,7 +23,9 @@ _ENQUEUE_DEFAULTS: Final = EnqueueOptions()
 class Effects:
     """What else happens in the commit that settles a job. Each method returns the object itself.
 
-    At most 1,000 effects fit one settlement, jobs counted one by one.
+    At most 1,000 effects fit one settlement, jobs counted one by one. That, and the sizes of
+    payloads and values, are checked when the job is settled; if anything is refused, nothing
+    changes, and the claim may be settled again. All else is checked when it is added.
 
     Example:
         >>> effects = Effects().enqueue("emails", b"a@example.com").kv_put("sent/42", b"1")
@@ -61,7 +64,7 @@ class Effects:
             InvalidQueueNameError: The name breaks its rule.
         """
         _taquba.check_queue_name(queue)
-        new_jobs = [job if isinstance(job, NewJob) else NewJob(job) for job in jobs]
+        new_jobs = as_new_jobs(jobs)
         if new_jobs:
             self._staged.append(NewJobs(queue, new_jobs))
             self._count += len(new_jobs)

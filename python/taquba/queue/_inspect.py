@@ -53,7 +53,6 @@ class Inspection(Connection):
         self,
         queue: str,
         state: JobState | None = None,
-        *,
         cursor: str | None = None,
         limit: int = 100,
     ) -> JobPage:
@@ -90,9 +89,7 @@ class Inspection(Connection):
             if cursor is None or len(jobs) >= limit:
                 return JobPage(jobs, cursor)
 
-    async def dead_jobs(
-        self, queue: str, *, cursor: str | None = None, limit: int = 100
-    ) -> JobPage:
+    async def dead_jobs(self, queue: str, cursor: str | None = None, limit: int = 100) -> JobPage:
         """List the dead jobs of a queue; see `list_jobs`."""
         return await self.list_jobs(queue, JobState.DEAD, cursor=cursor, limit=limit)
 

@@ -46,10 +46,10 @@ class KvRange:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        check_instance("prefix", self.prefix, str)
+        _taquba.check_text("prefix", self.prefix)
         for name in ("start", "end"):
             if getattr(self, name) is not None:
-                check_instance(name, getattr(self, name), str)
+                _taquba.check_text(name, getattr(self, name))
         check_instance("reverse", self.reverse, bool)
         check_count("limit", self.limit, _taquba.LIST_COUNT_MAX)
 

@@ -28,7 +28,7 @@ from taquba._checks import (
 )
 from taquba._port import Port
 from taquba._taquba import Claim
-from taquba.options import EnqueueOptions, NewJob, OpenOptions
+from taquba.options import EnqueueOptions, NewJob, OpenOptions, as_new_jobs
 from taquba.queue._connection import Opening
 from taquba.queue._effects import Effects, staged
 from taquba.queue._inspect import Inspection
@@ -83,7 +83,7 @@ class Queue(Inspection, KvWriting):
             >>> async with Queue.open("memory://") as queue:
             ...     job_id = await queue.enqueue("emails", b"a@example.com")
         """
-        check_instance("path", path, str)
+        _taquba.check_text("path", path)
         check_instance("options", options, OpenOptions)
         opener = (socket.gethostname(), os.getpid(), secrets.randbits(_SEED_BITS))
         return Opening(
@@ -144,12 +144,12 @@ class Queue(Inspection, KvWriting):
             FencedError: Another process owns this store now.
             ClosedError: The queue is closed.
         """
-        new_jobs = [job if isinstance(job, NewJob) else NewJob(job) for job in jobs]
+        new_jobs = as_new_jobs(jobs)
         check_batch(len(new_jobs))
         port = await self.room()
         return await port.call(port.native.enqueue, queue, new_jobs)
 
-    async def claim(self, queue: str, *, lease: Seconds | None = None) -> Claim | None:
+    async def claim(self, queue: str, lease: Seconds | None = None) -> Claim | None:
         """Take a job, if one is there.
 
         Returns at once. A claimed job is this caller's until it is settled or its lease runs out;
@@ -174,7 +174,7 @@ class Queue(Inspection, KvWriting):
         return claims[0] if claims else None
 
     async def claim_batch(
-        self, queue: str, count_max: int = 1, *, lease: Seconds | None = None
+        self, queue: str, count_max: int = 1, lease: Seconds | None = None
     ) -> list[Claim]:
         """Take jobs, as many as are there.
 

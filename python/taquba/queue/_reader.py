@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final, final
 
 from taquba import _taquba
-from taquba._checks import Seconds, check_instance
+from taquba._checks import Seconds
 from taquba.queue._connection import Opening
 from taquba.queue._inspect import Inspection
 from taquba.queue._kv import KvReading
@@ -55,7 +55,7 @@ class QueueReader(Inspection, KvReading):
             >>> async with QueueReader.open("s3://bucket/jobs") as reader:
             ...     stats = await reader.stats()
         """
-        check_instance("path", path, str)
+        _taquba.check_text("path", path)
         timeout = _taquba.duration("store_timeout", store_timeout)
         return Opening(
             path,

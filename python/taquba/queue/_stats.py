@@ -21,7 +21,7 @@ class QueueStats:
         live_run_count: Runs that have not ended.
         enqueued_total: Jobs ever enqueued, steps and notifications among them.
         acked_total: Deliveries ever acked.
-        retried_total: Deliveries ever nacked, released or expired.
+        retried_total: Jobs ever made to wait again: nacked, released, expired or requeued.
         dead_total: Jobs ever dead-lettered.
         cancelled_total: Jobs ever cancelled: removed, or given up by their holder.
     """

@@ -1,15 +1,23 @@
 """What can be looked at, for threads: shared by `Queue` and `QueueReader`."""
 
+import asyncio
+import logging
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 from taquba import queue as asynchronous
+from taquba.exceptions import TaqubaError
 from taquba.queue import Attempt, JobInfo, JobPage, JobState, KvPage, Owner, Stats
-from taquba.sync._loop import run
+from taquba.sync._loop import has_ended, run
 
-__all__ = ["Inspection"]
+__all__ = ["Inspection", "close_unseen"]
 
 _Q = TypeVar("_Q", asynchronous.Queue, asynchronous.QueueReader)
+
+_logger = logging.getLogger("taquba.sync")
+
+# asyncio holds tasks weakly.
+_closings: Final[set["asyncio.Task[None]"]] = set()
 
 
 class Inspection(Generic[_Q]):
@@ -24,42 +32,41 @@ class Inspection(Generic[_Q]):
 
     def stats(self) -> Stats:
         """Count the jobs of all queues; see `taquba.Queue.stats`."""
-        return run(self.wrapped.stats())
+        return run(self.wrapped.stats)
 
     def list_queues(self) -> list[str]:
         """List the names of all queues; see `taquba.Queue.list_queues`."""
-        return run(self.wrapped.list_queues())
+        return run(self.wrapped.list_queues)
 
     def list_jobs(
         self,
         queue: str,
         state: JobState | None = None,
-        *,
         cursor: str | None = None,
         limit: int = 100,
     ) -> JobPage:
         """List jobs of a queue; see `taquba.Queue.list_jobs`."""
-        return run(self.wrapped.list_jobs(queue, state, cursor=cursor, limit=limit))
+        return run(self.wrapped.list_jobs, queue, state, cursor=cursor, limit=limit)
 
-    def dead_jobs(self, queue: str, *, cursor: str | None = None, limit: int = 100) -> JobPage:
+    def dead_jobs(self, queue: str, cursor: str | None = None, limit: int = 100) -> JobPage:
         """List dead jobs; see `taquba.Queue.dead_jobs`."""
-        return run(self.wrapped.dead_jobs(queue, cursor=cursor, limit=limit))
+        return run(self.wrapped.dead_jobs, queue, cursor=cursor, limit=limit)
 
     def get_job(self, job_id: str) -> JobInfo:
         """Read a job; see `taquba.Queue.get_job`."""
-        return run(self.wrapped.get_job(job_id))
+        return run(self.wrapped.get_job, job_id)
 
     def attempt_history(self, job_id: str) -> list[Attempt]:
         """Read the deliveries of a job; see `taquba.Queue.attempt_history`."""
-        return run(self.wrapped.attempt_history(job_id))
+        return run(self.wrapped.attempt_history, job_id)
 
     def owner(self) -> Owner | None:
         """Read who owns the store; see `taquba.Queue.owner`."""
-        return run(self.wrapped.owner())
+        return run(self.wrapped.owner)
 
     def kv_get(self, key: str) -> bytes | None:
         """Read a key; see `taquba.Queue.kv_get`."""
-        return run(self.wrapped.kv_get(key))
+        return run(self.wrapped.kv_get, key)
 
     def kv_scan(  # noqa: PLR0913 - keyword arguments describe the range
         self,
@@ -73,14 +80,20 @@ class Inspection(Generic[_Q]):
     ) -> KvPage:
         """Read keys in order; see `taquba.Queue.kv_scan`."""
         return run(
-            self.wrapped.kv_scan(
-                prefix, start=start, end=end, reverse=reverse, cursor=cursor, limit=limit
-            )
+            self.wrapped.kv_scan,
+            prefix,
+            start=start,
+            end=end,
+            reverse=reverse,
+            cursor=cursor,
+            limit=limit,
         )
 
     def close(self) -> None:
         """Commit what waits, and give the store up; see `taquba.Queue.close`."""
-        run(self.wrapped.close())
+        # At the end of the process, from `__del__` or `atexit`, it is done for all queues at once.
+        if not has_ended():
+            run(self.wrapped.close)
 
     def __enter__(self) -> Self:
         """Use it in `with`."""
@@ -98,3 +111,17 @@ class Inspection(Generic[_Q]):
     def __repr__(self) -> str:
         """Show path and state."""
         return f"sync.{self.wrapped!r}"
+
+
+def close_unseen(opened: asynchronous.Queue | asynchronous.QueueReader) -> None:
+    """Close what was opened for a caller who was interrupted. Called by the thread behind."""
+    task = asyncio.get_running_loop().create_task(_close(opened))
+    _closings.add(task)
+    task.add_done_callback(_closings.discard)
+
+
+async def _close(opened: asynchronous.Queue | asynchronous.QueueReader) -> None:
+    try:
+        await opened.close()
+    except TaqubaError as error:
+        _logger.warning("a queue that nobody got was not closed: %s", error)

@@ -6,21 +6,32 @@ Invariants:
     2. A forked child has no thread; its first call starts one of its own.
     3. A call that is interrupted, by Ctrl-C for example, is cancelled; what it had taken by then is
        given back.
+    4. The thread waits for no caller: an exception of a signal handler may leave a lock of the
+       caller's held for ever, so the two share none. What is handed over goes through queues that
+       survive an interruption at any moment.
+    5. Nothing that runs over there ends the thread.
 """
 
 import asyncio
 import atexit
 import concurrent.futures
+import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar, final
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Final, Generic, ParamSpec, TypeVar, final
 
 from taquba import queue as _queue  # noqa: F401 - registers its own end first
 
-__all__ = ["begin", "loop", "run"]
+__all__ = ["Call", "has_ended", "loop", "run", "take"]
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+_logger = logging.getLogger("taquba.sync")
 
 _END_TIMEOUT_SECONDS: Final = 5.0
 _CANCEL_TIMEOUT_SECONDS: Final = 2.0
@@ -33,16 +44,31 @@ class _LoopThread:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self._run, name="taquba-sync", daemon=True)
-        self.thread.start()
+        self._is_ending = False
+        try:
+            self.thread.start()
+        except BaseException:
+            # Interrupted: nobody will know of this thread.
+            self._stop()
+            raise
 
     def end(self) -> None:
         """Stop the loop and wait for the thread."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._stop()
         self.thread.join(_END_TIMEOUT_SECONDS)
+
+    def _stop(self) -> None:
+        self._is_ending = True
+        self.loop.call_soon_threadsafe(self.loop.stop)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while not self._is_ending and not self.loop.is_closed():
+            try:
+                self.loop.run_forever()
+            except BaseException:
+                # `sys.exit` in a coroutine: others wait for this loop, so it goes on.
+                _logger.exception("an exception came out of the event loop behind taquba.sync")
         # Whoever still waits for one of these waits in a daemon thread.
         tasks = asyncio.all_tasks(self.loop)
         for task in tasks:
@@ -63,12 +89,12 @@ class _Process:
         """Begin anew: after a fork the thread stayed in the parent."""
         self._lock = threading.Lock()
         self._thread: _LoopThread | None = None
-        self._has_ended = False
+        self.has_ended = False
 
     def thread(self) -> _LoopThread:
         """Return the thread, started by the first caller."""
         with self._lock:
-            if self._has_ended:
+            if self.has_ended:
                 message = "the process is ending: a blocking call could wait for ever"
                 raise RuntimeError(message)
             if self._thread is None:
@@ -80,13 +106,13 @@ class _Process:
 
         It is a daemon thread: others have been waited for.
         """
-        if self._has_ended:
+        if self.has_ended:
             threading.Event().wait()
 
     def end(self) -> None:
         """End the thread, if there is one."""
         with self._lock:
-            self._has_ended = True
+            self.has_ended = True
             thread = self._thread
         if thread is not None:
             thread.end()
@@ -110,81 +136,167 @@ def loop() -> asyncio.AbstractEventLoop:
     return current.loop
 
 
-def run(coroutine: Coroutine[Any, Any, _T], give_back: Callable[[_T], None] | None = None) -> _T:
-    """Run a coroutine over there, and wait for its result.
+def has_ended() -> bool:
+    """Return whether the process is ending: no call is answered any more."""
+    return _process.has_ended
+
+
+def run(function: Callable[_P, Coroutine[Any, Any, _T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Run a coroutine function over there, and wait for its result.
 
     Args:
-        coroutine: What to run.
-        give_back: Undoes a result that came when the wait was just being interrupted.
+        function: What to run. Called over there as well: a coroutine that the caller made could
+            be lost by an interruption.
+        *args: Its arguments.
+        **kwargs: The same.
     """
-    future: concurrent.futures.Future[_T] = concurrent.futures.Future()
+    return take(_keep, function, *args, **kwargs)
+
+
+def take(
+    give_back: Callable[[_T], None],
+    function: Callable[_P, Coroutine[Any, Any, _T]],
+    *args: _P.args,
+    **kwargs: _P.kwargs,
+) -> _T:
+    """Do as `run` does, for a result that is somebody's.
+
+    Args:
+        give_back: Undoes a result whose caller was interrupted. Called over there.
+        function: What to run.
+        *args: Its arguments.
+        **kwargs: The same.
+    """
+    call = Call(lambda: function(*args, **kwargs), give_back)
     try:
-        begin(coroutine, future, give_back)
-        return future.result()
-    except concurrent.futures.CancelledError:
-        _process.hold_if_ended()
-        raise
+        call.begin()
+        call.wait()
+        # Inside: interrupted before the result is returned, the caller has not got it.
+        return call.result()
     except BaseException:
-        future.cancel()
+        call.withdraw()
         raise
 
 
-def begin(
-    coroutine: Coroutine[Any, Any, _T],
-    future: "concurrent.futures.Future[_T]",
-    give_back: Callable[[_T], None] | None = None,
-) -> None:
-    """Run a coroutine over there. Cancelling the future cancels it, at any time.
+def _keep(_: object) -> None:
+    """Undo nothing."""
 
-    Not `asyncio.run_coroutine_threadsafe`: interrupted before it returns, nobody would have what
-    cancels the coroutine.
+
+@final
+class Call(Generic[_T]):
+    """A coroutine over there, and what became of it.
+
+    Not `asyncio.run_coroutine_threadsafe`: its future has a lock that an interrupted caller may
+    keep, and interrupted before it returns, nobody would have what cancels the coroutine.
 
     Args:
-        coroutine: What to run.
-        future: Gets its result.
-        give_back: Undoes a result that came after the future was cancelled.
+        make: Makes the coroutine. Called over there.
+        give_back: Undoes a result that came after the call was withdrawn. Called over there.
     """
-    try:
-        loop().call_soon_threadsafe(_start, coroutine, future, give_back)
-    except RuntimeError:
-        coroutine.close()
-        raise
+
+    def __init__(
+        self,
+        make: Callable[[], Coroutine[Any, Any, _T]],
+        give_back: Callable[[_T], None] = _keep,
+    ) -> None:
+        self._make = make
+        self._give_back = give_back
+        self._loop = loop()
+        # Over there only, and no longer than it runs: tasks are freed by their own thread.
+        self._task: asyncio.Task[_T] | None = None
+        self._is_withdrawn = False
+        # Written over there, read when the caller is told to.
+        self._outcome: _Outcome[_T] | None = None
+        self._arrivals: SimpleQueue[None] = SimpleQueue()
+
+    def begin(self) -> None:
+        """Have it run. Twice is fine."""
+        self._loop.call_soon_threadsafe(self._start)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        return self._outcome is not None
+
+    def wait(self) -> None:
+        """Wait for its end, whatever that is. Called once, or again when interrupted."""
+        if self._outcome is None:
+            self._arrivals.get()
+
+    def result(self) -> _T:
+        """Return what it returned, or raise what it raised."""
+        outcome = self._outcome
+        assert outcome is not None, "the caller has waited"  # noqa: S101 - an invariant of ours
+        if isinstance(outcome, _Returned):
+            return outcome.result
+        if isinstance(outcome.error, asyncio.CancelledError):
+            _process.hold_if_ended()
+            raise concurrent.futures.CancelledError
+        raise outcome.error
+
+    def tell(self, what: Callable[[], object]) -> None:
+        """Have something called over there; nothing is, once the loop has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(what)
+
+    def withdraw(self) -> None:
+        """Cancel it, and give back what it has brought."""
+        self.tell(self._withdraw)
+
+    def _start(self) -> None:
+        if self._is_withdrawn or self._task is not None or self._outcome is not None:
+            return
+        # In a coroutine of ours, because one may fail to be made.
+        self._task = self._loop.create_task(self._run())
+        _tasks.add(self._task)
+        self._task.add_done_callback(self._arrive)
+
+    async def _run(self) -> _T:
+        return await self._make()
+
+    def _arrive(self, task: "asyncio.Task[_T]") -> None:
+        _tasks.discard(task)
+        self._task = None
+        self._outcome = _outcome_of(task)
+        if self._is_withdrawn:
+            self._undo(self._outcome)
+        self._arrivals.put(None)
+
+    def _withdraw(self) -> None:
+        if self._is_withdrawn:
+            return
+        self._is_withdrawn = True
+        if self._outcome is not None:
+            self._undo(self._outcome)
+        elif self._task is not None:
+            self._task.cancel()
+
+    def _undo(self, outcome: "_Outcome[_T]") -> None:
+        if isinstance(outcome, _Returned):
+            self._give_back(outcome.result)
 
 
-def _start(
-    coroutine: Coroutine[Any, Any, _T],
-    future: "concurrent.futures.Future[_T]",
-    give_back: Callable[[_T], None] | None,
-) -> None:
-    if future.cancelled():
-        coroutine.close()
-        return
-    here = asyncio.get_running_loop()
-    task = here.create_task(coroutine)
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
-    task.add_done_callback(lambda task: _hand_over(task, future, give_back))
+@final
+@dataclass(frozen=True, slots=True)
+class _Returned(Generic[_T]):
+    """A result."""
 
-    def cancel_task(future: "concurrent.futures.Future[_T]") -> None:
-        if future.cancelled() and not here.is_closed():
-            here.call_soon_threadsafe(task.cancel)
-
-    future.add_done_callback(cancel_task)
+    result: _T
 
 
-def _hand_over(
-    task: "asyncio.Task[_T]",
-    future: "concurrent.futures.Future[_T]",
-    give_back: Callable[[_T], None] | None,
-) -> None:
+@final
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """An error; that of a cancelled coroutine is a `CancelledError`."""
+
+    error: BaseException
+
+
+_Outcome = _Returned[_T] | _Raised
+
+
+def _outcome_of(task: "asyncio.Task[_T]") -> _Outcome[_T]:
     if task.cancelled():
-        future.cancel()
-        return
+        return _Raised(asyncio.CancelledError())
     error = task.exception()
-    if not future.set_running_or_notify_cancel():
-        if error is None and give_back is not None:
-            give_back(task.result())
-    elif error is None:
-        future.set_result(task.result())
-    else:
-        future.set_exception(error)
+    return _Returned(task.result()) if error is None else _Raised(error)

@@ -17,8 +17,8 @@ from taquba.options import EnqueueOptions, NewJob, OpenOptions
 from taquba.queue import Effects, JobCancelled
 from taquba.queue._queue import unclaim
 from taquba.store import StoreLike
-from taquba.sync._inspect import Inspection
-from taquba.sync._loop import run
+from taquba.sync._inspect import Inspection, close_unseen
+from taquba.sync._loop import run, take
 
 __all__ = ["Queue"]
 
@@ -40,99 +40,99 @@ class Queue(Inspection[asynchronous.Queue]):
             >>> with taquba.sync.Queue.open("memory://") as queue:
             ...     job_id = queue.enqueue("emails", b"a@example.com")
         """
-        return cls(run(_opened(store, path, options)))
+        return cls(take(close_unseen, _opened, store, path, options))
 
     def enqueue(
         self, queue: str, payload: bytes, options: EnqueueOptions = _ENQUEUE_DEFAULTS
     ) -> str:
         """Add a job to a queue; see `taquba.Queue.enqueue`."""
-        return run(self.wrapped.enqueue(queue, payload, options))
+        return run(self.wrapped.enqueue, queue, payload, options)
 
     def enqueue_batch(self, queue: str, jobs: Iterable[bytes | NewJob]) -> list[str]:
         """Add jobs to a queue, all or none; see `taquba.Queue.enqueue_batch`."""
-        return run(self.wrapped.enqueue_batch(queue, jobs))
+        return run(self.wrapped.enqueue_batch, queue, jobs)
 
-    def claim(self, queue: str, *, lease: Seconds | None = None) -> Claim | None:
+    def claim(self, queue: str, lease: Seconds | None = None) -> Claim | None:
         """Take a job, if one is there; see `taquba.Queue.claim`."""
-        return run(self.wrapped.claim(queue, lease=lease), self._give_back)
+        return take(self._give_back, self.wrapped.claim, queue, lease=lease)
 
     def claim_batch(
-        self, queue: str, count_max: int = 1, *, lease: Seconds | None = None
+        self, queue: str, count_max: int = 1, lease: Seconds | None = None
     ) -> list[Claim]:
         """Take jobs, as many as are there; see `taquba.Queue.claim_batch`."""
-        return run(self.wrapped.claim_batch(queue, count_max, lease=lease), self._give_back)
+        return take(self._give_back, self.wrapped.claim_batch, queue, count_max, lease=lease)
 
     def claim_with_wait(
         self, queue: str, *, timeout: Seconds | None = None, lease: Seconds | None = None
     ) -> Claim | None:
         """Take a job, and wait for one; see `taquba.Queue.claim_with_wait`."""
-        return run(
-            self.wrapped.claim_with_wait(queue, timeout=timeout, lease=lease), self._give_back
+        return take(
+            self._give_back, self.wrapped.claim_with_wait, queue, timeout=timeout, lease=lease
         )
 
     def renew(self, claim: Claim, lease: Seconds | None = None) -> None:
         """Prolong the lease of a claim; see `taquba.Queue.renew`."""
-        run(self.wrapped.renew(claim, lease))
+        run(self.wrapped.renew, claim, lease)
 
     def ensure_at_least(self, claim: Claim, lease: Seconds) -> None:
         """Prolong a lease that would end sooner; see `taquba.Queue.ensure_at_least`."""
-        run(self.wrapped.ensure_at_least(claim, lease))
+        run(self.wrapped.ensure_at_least, claim, lease)
 
     def ack(self, claim: Claim) -> None:
         """Settle a claim as done; see `taquba.Queue.ack`."""
-        run(self.wrapped.ack(claim))
+        run(self.wrapped.ack, claim)
 
     def nack(self, claim: Claim, error: str) -> None:
         """Settle a claim as failed for now; see `taquba.Queue.nack`."""
-        run(self.wrapped.nack(claim, error))
+        run(self.wrapped.nack, claim, error)
 
     def dead_letter(self, claim: Claim, reason: str) -> None:
         """Settle a claim as failed for good; see `taquba.Queue.dead_letter`."""
-        run(self.wrapped.dead_letter(claim, reason))
+        run(self.wrapped.dead_letter, claim, reason)
 
     def ack_with(self, claim: Claim, effects: Effects) -> None:
         """Settle as done, and apply effects; see `taquba.Queue.ack_with`."""
-        run(self.wrapped.ack_with(claim, effects))
+        run(self.wrapped.ack_with, claim, effects)
 
     def nack_with(self, claim: Claim, error: str, effects: Effects) -> None:
         """Settle as failed for now, and apply effects; see `taquba.Queue.nack_with`."""
-        run(self.wrapped.nack_with(claim, error, effects))
+        run(self.wrapped.nack_with, claim, error, effects)
 
     def dead_letter_with(self, claim: Claim, reason: str, effects: Effects) -> None:
         """Settle as failed for good, and apply effects; see `taquba.Queue.dead_letter_with`."""
-        run(self.wrapped.dead_letter_with(claim, reason, effects))
+        run(self.wrapped.dead_letter_with, claim, reason, effects)
 
     def cancel(self, job_id: str) -> JobCancelled:
         """Remove a job, or ask its holder to stop; see `taquba.Queue.cancel`."""
-        return run(self.wrapped.cancel(job_id))
+        return run(self.wrapped.cancel, job_id)
 
     def wake_scheduled(self, job_id: str) -> None:
         """Make a scheduled job claimable now; see `taquba.Queue.wake_scheduled`."""
-        run(self.wrapped.wake_scheduled(job_id))
+        run(self.wrapped.wake_scheduled, job_id)
 
     def requeue_dead_job(self, job_id: str) -> None:
         """Make a dead job claimable again; see `taquba.Queue.requeue_dead_job`."""
-        run(self.wrapped.requeue_dead_job(job_id))
+        run(self.wrapped.requeue_dead_job, job_id)
 
     def purge_dead(self, queue: str, *, older_than: Seconds = 0) -> int:
         """Delete dead jobs; see `taquba.Queue.purge_dead`."""
-        return run(self.wrapped.purge_dead(queue, older_than=older_than))
+        return run(self.wrapped.purge_dead, queue, older_than=older_than)
 
     def kv_put(self, key: str, value: bytes) -> None:
         """Set a key; see `taquba.Queue.kv_put`."""
-        run(self.wrapped.kv_put(key, value))
+        run(self.wrapped.kv_put, key, value)
 
     def kv_delete(self, key: str) -> None:
         """Remove a key; see `taquba.Queue.kv_delete`."""
-        run(self.wrapped.kv_delete(key))
+        run(self.wrapped.kv_delete, key)
 
     def kv_compare_put(self, key: str, expected: bytes | None, value: bytes) -> bool:
         """Set a key if it holds what is expected; see `taquba.Queue.kv_compare_put`."""
-        return run(self.wrapped.kv_compare_put(key, expected, value))
+        return run(self.wrapped.kv_compare_put, key, expected, value)
 
     def kv_compare_delete(self, key: str, expected: bytes) -> bool:
         """Remove a key if it holds what is expected; see `taquba.Queue.kv_compare_delete`."""
-        return run(self.wrapped.kv_compare_delete(key, expected))
+        return run(self.wrapped.kv_compare_delete, key, expected)
 
     def _give_back(self, taken: Claim | list[Claim] | None) -> None:
         claims = taken if isinstance(taken, list) else [taken]

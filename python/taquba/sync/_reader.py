@@ -6,8 +6,8 @@ from typing import Final, Self, final
 from taquba import queue as asynchronous
 from taquba._checks import Seconds
 from taquba.store import StoreLike
-from taquba.sync._inspect import Inspection
-from taquba.sync._loop import run
+from taquba.sync._inspect import Inspection, close_unseen
+from taquba.sync._loop import take
 
 __all__ = ["QueueReader"]
 
@@ -27,7 +27,7 @@ class QueueReader(Inspection[asynchronous.QueueReader]):
         store_timeout: Seconds = _STORE_TIMEOUT,
     ) -> Self:
         """Open the queue at a path of a store for reading; see `taquba.QueueReader.open`."""
-        return cls(run(_opened(store, path, store_timeout)))
+        return cls(take(close_unseen, _opened, store, path, store_timeout))
 
 
 async def _opened(store: StoreLike, path: str, store_timeout: Seconds) -> asynchronous.QueueReader:

@@ -1,7 +1,6 @@
 """The worker loop for threads."""
 
 import asyncio
-import concurrent.futures
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,10 +8,10 @@ from typing import Final, Protocol
 
 from taquba import worker as asynchronous
 from taquba._checks import Seconds, check_instance, refuse_type
-from taquba._delivery import is_coroutine_function
+from taquba._delivery import function_of, is_coroutine_function
 from taquba._taquba import Claim
 from taquba.queue import Effects
-from taquba.sync import _loop
+from taquba.sync._loop import Call
 from taquba.sync._queue import Queue
 
 __all__ = ["Worker", "run_worker"]
@@ -48,36 +47,41 @@ def run_worker(  # noqa: PLR0913 - keyword arguments are the builder
     check_instance("queue", queue, Queue)
     if shutdown is not None:
         check_instance("shutdown", shutdown, threading.Event)
-    if is_coroutine_function(getattr(worker, "process", worker)):
+    if is_coroutine_function(function_of("worker", worker, "process")):
         refuse_type("worker", worker, "give a plain function; `taquba.run_worker` takes coroutines")
     stop = asyncio.Event()
-    work = asynchronous.run_worker(
-        queue.wrapped,
-        queue_name,
-        worker,  # type: ignore[arg-type] # a plain method, which the other one takes too
-        concurrency=concurrency,
-        shutdown=stop,
-        job_timeout=job_timeout,
-        shutdown_timeout=shutdown_timeout,
+    working = Call(
+        lambda: asynchronous.run_worker(
+            queue.wrapped,
+            queue_name,
+            worker,  # type: ignore[arg-type] # a plain method, which the other one takes too
+            concurrency=concurrency,
+            shutdown=stop,
+            job_timeout=job_timeout,
+            shutdown_timeout=shutdown_timeout,
+        )
     )
-    working: concurrent.futures.Future[None] = concurrent.futures.Future()
     try:
-        _loop.begin(work, working)
+        working.begin()
         if shutdown is not None:
-            while not working.done() and not shutdown.wait(_SHUTDOWN_CHECK_SECONDS):
+            while not working.is_done and not shutdown.wait(_SHUTDOWN_CHECK_SECONDS):
                 pass
-            _loop.loop().call_soon_threadsafe(stop.set)
-        working.result()
-    except KeyboardInterrupt:
-        _loop.loop().call_soon_threadsafe(stop.set)
-        _wait(working)
+            working.tell(stop.set)
+        working.wait()
+    except BaseException:
+        # Ctrl-C, or what else a signal handler raises.
+        _end(working, stop)
         raise
+    working.result()
 
 
-def _wait(working: "concurrent.futures.Future[None]") -> None:
+def _end(working: Call[None], stop: asyncio.Event) -> None:
     """Wait for the end of the work; interrupted once more, have it end at once."""
     try:
-        concurrent.futures.wait((working,))
+        working.tell(stop.set)
+        # Once more: it may have been interrupted. If it was not begun, there is nothing to do now.
+        working.begin()
+        working.wait()
     except BaseException:
-        working.cancel()
+        working.withdraw()
         raise

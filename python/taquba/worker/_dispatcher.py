@@ -4,7 +4,15 @@ import asyncio
 import logging
 from typing import final
 
-from taquba._delivery import CoroutineFunction, Dispatcher, Work, describe, message
+from taquba._delivery import (
+    AbandonedCallsError,
+    CoroutineFunction,
+    Dispatcher,
+    Work,
+    describe,
+    is_interruption,
+    message,
+)
 from taquba._port import Port
 from taquba._taquba import Claim
 from taquba.exceptions import ClaimLostError, Recovery, TaqubaError
@@ -41,7 +49,7 @@ class JobDispatcher(Dispatcher):
             self._running.add(task)
 
     async def _job(self, job: Claim) -> None:
-        native = self._native
+        native, task = self._native, asyncio.current_task()
         try:
             effects = await self._process(job)
             flush = native.ack(None, job) if effects is None else await self._apply(job, effects)
@@ -49,25 +57,36 @@ class JobDispatcher(Dispatcher):
             flush = native.dead_letter(None, job, message(failure))
         except JobTimeoutError as error:
             flush = native.nack(None, job, message(error))
-        except Exception as error:
-            _logger.warning("job %s failed on attempt %d", job.job_id, job.attempts, exc_info=error)
-            flush = native.nack(None, job, describe(error))
-        except BaseException:
-            self._flush_if(native.release(job))
-            raise
+        except AbandonedCallsError as error:
+            flush = native.unclaim(job)
+            self.fail(error)
+        except Exception as error:  # noqa: BLE001 - a worker may raise anything
+            flush = self._fail_job(job, error)
+        except BaseException as error:
+            if is_interruption(error, task):
+                self._flush_if(native.release(job))
+                raise
+            flush = self._fail_job(job, error)
         finally:
-            self._running.discard(asyncio.current_task())
+            self._running.discard(task)
         self._flush_if(flush)
+
+    def _fail_job(self, job: Claim, error: BaseException) -> bool:
+        _logger.warning("job %s failed on attempt %d", job.job_id, job.attempts, exc_info=error)
+        return self._native.nack(None, job, describe(error))
 
     async def _apply(self, job: Claim, effects: object) -> bool:
         """Settle with what a worker returned, and hear whether it was accepted."""
-        native = self._native
+        port, native = self.port, self._native
         if not isinstance(effects, Effects):
             kind = type(effects).__name__
             text = f"the worker returned `{kind}`: return `None` or `Effects`"
             return native.dead_letter(None, job, text)
         try:
-            await self.port.call(native.ack, job, staged(effects))
+            # As `Queue.ack_with` does: memory does not grow with effects that wait.
+            while not native.has_room():
+                await port.call(native.await_room)
+            await port.call(native.ack, job, staged(effects))
         except ClaimLostError:
             _logger.warning("job %s was done too late", job.job_id)
         except TaqubaError as error:

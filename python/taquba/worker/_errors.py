@@ -18,7 +18,7 @@ class PermanentFailure(Exception):  # noqa: N818 - a verdict about the job, not 
         taquba.worker._errors.PermanentFailure: the account was deleted
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str = "the worker gave no reason") -> None:
         super().__init__(reason)
         self.reason = reason
 

@@ -7,14 +7,20 @@ Invariants:
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import closing
 from datetime import timedelta
 from typing import Final, Protocol
 
 from taquba import _taquba
 from taquba._checks import Seconds, check_count, check_instance, optional_duration
-from taquba._delivery import Subscription, as_coroutine_function, limited, work_until
+from taquba._delivery import (
+    Subscription,
+    Threads,
+    as_coroutine_function,
+    function_of,
+    limited,
+    work_until,
+)
 from taquba._taquba import Claim
 from taquba.queue import Effects, Queue
 from taquba.worker._dispatcher import JobDispatcher
@@ -73,12 +79,13 @@ async def run_worker(  # noqa: PLR0913 - keyword arguments are the builder
         queue: An open queue.
         queue_name: The queue of the jobs. Several workers with one name share the work.
         worker: What does a job: an object with `process`, or a function. A plain function runs in
-            a thread, of which there are as many as `concurrency`.
+            a thread, of which there are as many as `concurrency`, and one for each function that
+            outlived `job_timeout`.
         concurrency: Most jobs in flight, 1 to 100,000.
         shutdown: Ends the work; without one it goes on until cancelled.
         job_timeout: How long one delivery may take before it is interrupted and tried again; `None`
             for as long as it takes. A plain function cannot be interrupted: its job is tried again
-            while it goes on.
+            while it goes on, and 4 x `concurrency` such functions end the work.
         shutdown_timeout: How long jobs in flight may take to end at shutdown; then they are
             interrupted, and delivered again later.
 
@@ -88,6 +95,7 @@ async def run_worker(  # noqa: PLR0913 - keyword arguments are the builder
         FencedError: Another process owns this store now.
         StoreUnavailableError: A commit did not succeed.
         ClosedError: The queue is closed, or was closed meanwhile.
+        RuntimeError: Too many plain functions go on after `job_timeout`.
 
     Example:
         >>> async def send(job: Claim) -> None:
@@ -101,25 +109,24 @@ async def run_worker(  # noqa: PLR0913 - keyword arguments are the builder
         check_instance("shutdown", shutdown, asyncio.Event)
     limit = optional_duration("job_timeout", job_timeout)
     patience = _taquba.duration("shutdown_timeout", shutdown_timeout)
+    function = function_of("worker", worker, "process")
     port = queue.port()
     if shutdown is not None and shutdown.is_set():
         return
-    with ExitStack() as threads, port.watching() as lost:
-
-        def new_threads() -> ThreadPoolExecutor:
-            executor = ThreadPoolExecutor(concurrency, thread_name_prefix=f"taquba-{queue_name}")
-            threads.callback(executor.shutdown, wait=False, cancel_futures=True)
-            return executor
-
-        process = as_coroutine_function(worker, "process", new_threads)
-        dispatcher = JobDispatcher(port, limited(process, limit, _out_of_time))
+    with closing(Threads(queue_name, concurrency)) as threads, port.watching() as lost:
+        process = as_coroutine_function(function, threads)
         work = await Subscription.begin(
-            dispatcher, queue_name, concurrency, observes_runs=False, job_timeout=limit
+            JobDispatcher(port, limited(process, limit, _out_of_time)),
+            queue_name,
+            concurrency,
+            observes_runs=False,
+            job_timeout=limit,
+            shutdown_timeout=patience,
         )
         try:
-            await work_until(shutdown, lost)
+            await work_until(shutdown, lost, work.failed)
         finally:
-            await work.end(patience)
+            await work.end()
 
 
 def _out_of_time(seconds: float) -> JobTimeoutError:

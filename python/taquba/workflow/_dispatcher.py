@@ -4,7 +4,15 @@ import asyncio
 import logging
 from typing import final
 
-from taquba._delivery import CoroutineFunction, Dispatcher, Work, describe, message
+from taquba._delivery import (
+    AbandonedCallsError,
+    CoroutineFunction,
+    Dispatcher,
+    Work,
+    describe,
+    is_interruption,
+    message,
+)
 from taquba._port import Port
 from taquba._taquba import Notification, Step
 from taquba.workflow._errors import StepError
@@ -44,38 +52,51 @@ class StepDispatcher(Dispatcher):
             self._running.add(task)
 
     async def _step(self, step: Step) -> None:
-        native = self._native
+        native, task = self._native, asyncio.current_task()
         try:
             outcome = await self._run_step(step)
+        except AbandonedCallsError as error:
+            flush = native.unclaim(step)
+            self.fail(error)
         except Exception as error:  # noqa: BLE001 - a runner may raise anything
             flush = self._fail_step(step, error)
-        except BaseException:
-            self._flush_if(native.release(step))
-            raise
+        except BaseException as error:
+            if is_interruption(error, task):
+                self._flush_if(native.release(step))
+                raise
+            flush = self._fail_step(step, error)
         else:
             flush = native.complete(step, outcome)
         finally:
-            self._running.discard(asyncio.current_task())
+            self._running.discard(task)
         if flush:
             self.port.arrange_flush()
 
     async def _notification(self, notification: Notification) -> None:
-        native = self._native
+        native, task = self._native, asyncio.current_task()
         try:
             await self._tell_hook(notification.outcome)
-        except Exception as error:
-            _logger.warning("terminal hook failed", exc_info=error)
-            flush = native.nack(None, notification, describe(error))
-        except BaseException:
-            self._flush_if(native.release(notification))
-            raise
+        except AbandonedCallsError as error:
+            flush = native.unclaim(notification)
+            self.fail(error)
+        except Exception as error:  # noqa: BLE001 - a hook may raise anything
+            flush = self._fail_notification(notification, error)
+        except BaseException as error:
+            if is_interruption(error, task):
+                self._flush_if(native.release(notification))
+                raise
+            flush = self._fail_notification(notification, error)
         else:
             flush = native.ack(None, notification)
         finally:
-            self._running.discard(asyncio.current_task())
+            self._running.discard(task)
         self._flush_if(flush)
 
-    def _fail_step(self, step: Step, error: Exception) -> bool:
+    def _fail_notification(self, notification: Notification, error: BaseException) -> bool:
+        _logger.warning("terminal hook failed", exc_info=error)
+        return self._native.nack(None, notification, describe(error))
+
+    def _fail_step(self, step: Step, error: BaseException) -> bool:
         if isinstance(error, StepError):
             settle = self._native.dead_letter if error.is_permanent else self._native.nack
             return settle(None, step, message(error))

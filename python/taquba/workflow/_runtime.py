@@ -18,7 +18,14 @@ from typing import Final, Self, final
 
 from taquba import _taquba
 from taquba._checks import Seconds, check_batch, check_count, check_instance, optional_duration
-from taquba._delivery import Subscription, as_coroutine_function, limited, work_until
+from taquba._delivery import (
+    Subscription,
+    Threads,
+    as_coroutine_function,
+    function_of,
+    limited,
+    work_until,
+)
 from taquba.queue import Queue
 from taquba.workflow._dispatcher import StepDispatcher
 from taquba.workflow._errors import StepError
@@ -44,12 +51,14 @@ class WorkflowRuntime:
     Args:
         queue: An open queue.
         runner: What does the steps: an object with `run_step`, or a function. A plain function
-            runs in a thread.
+            runs in a thread, of which there are as many as `concurrency`, and one for each
+            function that outlived `step_timeout`.
         hook: Is told of the end of each run, at least once.
         queue_name: The queue of the steps. Two runtimes with one name share the work.
         concurrency: Most steps in flight, 1 to 100,000.
         step_timeout: How long one delivery of a step may take before it is interrupted and tried
-            again; `None` for as long as it takes.
+            again; `None` for as long as it takes. A plain function goes on; 4 x `concurrency` of
+            these end the work.
         run_retention: How long the end of a run stays known; `None` keeps it for good.
         shutdown_timeout: How long steps in flight may take to end at shutdown; then they are
             interrupted, and delivered again later.
@@ -82,8 +91,8 @@ class WorkflowRuntime:
         _taquba.check_queue_name(queue_name)
         check_count("concurrency", concurrency, _taquba.CONCURRENCY_MAX)
         self._queue = queue
-        self._run_step = as_coroutine_function(runner, "run_step")
-        self._tell_hook = as_coroutine_function(hook, "on_termination")
+        self._run_step = function_of("runner", runner, "run_step")
+        self._tell_hook = function_of("hook", hook, "on_termination")
         self._queue_name = queue_name
         self._concurrency = concurrency
         self._observes_runs = observes_runs(hook)
@@ -91,6 +100,7 @@ class WorkflowRuntime:
         self._run_retention = optional_duration("run_retention", run_retention)
         self._shutdown_timeout = _taquba.duration("shutdown_timeout", shutdown_timeout)
         self._work: Subscription | None = None
+        self._threads: Threads | None = None
 
     async def submit(self, spec: RunSpec) -> RunHandle:
         """Submit a run.
@@ -171,24 +181,38 @@ class WorkflowRuntime:
             FencedError: Another process owns this store now.
             StoreUnavailableError: A commit did not succeed.
             ClosedError: The queue was closed meanwhile.
+            RuntimeError: Too many plain functions go on after `step_timeout`.
         """
         with self._queue.port().watching() as lost:
             async with self:
-                await work_until(shutdown, lost)
+                assert self._work is not None  # noqa: S101 - an invariant of ours
+                await work_until(shutdown, lost, self._work.failed)
 
     async def __aenter__(self) -> Self:
         """Begin to work on steps."""
         if self._work is not None:
             message = "this runtime works already: make a second one to work twice"
             raise RuntimeError(message)
-        run_step = limited(self._run_step, self._step_timeout, _out_of_time)
-        self._work = await Subscription.begin(
-            StepDispatcher(self._queue.port(), run_step, self._tell_hook),
-            self._queue_name,
-            self._concurrency,
-            observes_runs=self._observes_runs,
-            job_timeout=self._step_timeout,
-        )
+        port = self._queue.port()
+        threads = Threads(self._queue_name, self._concurrency)
+        run_step = as_coroutine_function(self._run_step, threads)
+        try:
+            self._work = await Subscription.begin(
+                StepDispatcher(
+                    port,
+                    limited(run_step, self._step_timeout, _out_of_time),
+                    as_coroutine_function(self._tell_hook, threads),
+                ),
+                self._queue_name,
+                self._concurrency,
+                observes_runs=self._observes_runs,
+                job_timeout=self._step_timeout,
+                shutdown_timeout=self._shutdown_timeout,
+            )
+        except BaseException:
+            threads.close()
+            raise
+        self._threads = threads
         return self
 
     async def __aexit__(
@@ -197,10 +221,21 @@ class WorkflowRuntime:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take no new steps, finish those in flight within `shutdown_timeout`."""
+        """Take no new steps, finish those in flight within `shutdown_timeout`.
+
+        Raises:
+            RuntimeError: The work had ended, as `run` says.
+        """
         work, self._work = self._work, None
-        if work is not None:
-            await work.end(self._shutdown_timeout)
+        threads, self._threads = self._threads, None
+        try:
+            if work is not None:
+                await work.end()
+        finally:
+            if threads is not None:
+                threads.close()
+        if work is not None and exc is None and work.failed.done():
+            work.failed.result()
 
     def __repr__(self) -> str:
         """Show what it works on."""

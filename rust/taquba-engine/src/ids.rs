@@ -130,10 +130,12 @@ impl FromStr for JobId {
             Some((row, turn)) => (row, turn.parse().map_err(|_| invalid())?),
             None => (text, 0),
         };
-        if row.len() != 16 {
+        let id = Self { row: u64::from_str_radix(row, 16).map_err(|_| invalid())?, turn };
+        // Only as it is printed: an id has one text, and no sign or capital slips through.
+        if id.to_string() != text {
             return Err(invalid());
         }
-        Ok(Self { row: u64::from_str_radix(row, 16).map_err(|_| invalid())?, turn })
+        Ok(id)
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 use taquba_engine::clock::{Clock, ManualClock, SystemClock as EngineClock};
 use taquba_engine::limits::INSTANT_MS_MAX;
 
 use crate::duration::duration;
-use crate::error;
+use crate::{error, text};
 
 /// 2030-01-01, where a clock for tests begins if nobody says otherwise.
 const MOCK_START: Duration = Duration::from_secs(1_893_456_000);
@@ -47,6 +48,11 @@ impl SystemClock {
     #[new]
     fn new() -> Self {
         Self(Arc::new(EngineClock::new()))
+    }
+
+    /// Pickle and copy: all of them show the same.
+    fn __reduce__<'py>(clock: &Bound<'py, Self>) -> (Bound<'py, PyType>, ()) {
+        (clock.get_type(), ())
     }
 
     #[expect(clippy::unused_self, reason = "Python calls it on an object")]
@@ -93,9 +99,8 @@ pub fn instant(epoch_ms: u64) -> SystemTime {
 fn since_epoch(now: &Bound<'_, PyAny>) -> PyResult<Duration> {
     let since = now.extract::<SystemTime>().ok();
     since.and_then(|instant| instant.duration_since(UNIX_EPOCH).ok()).ok_or_else(|| {
-        let given = now.repr().map_or_else(|_| "unprintable".to_owned(), |text| text.to_string());
         let remedy = "give an aware `datetime` after 1970, such as `datetime.now(UTC)`";
-        error::invalid_argument(now.py(), "now", &given, remedy)
+        error::invalid_argument(now.py(), "now", &text::shown(now), remedy)
     })
 }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict};
+use taquba_engine::Error;
 use taquba_engine::command::{Claim, Command, Effect, Verdict};
 use taquba_engine::engine::Request;
 use taquba_engine::record::Headers;
@@ -73,6 +74,12 @@ impl Delivered {
     pub fn settle(&self, verdict: Verdict, effects: Vec<Effect>) -> Command {
         self.is_settled.store(true, Ordering::Release);
         Command::Settle { token: self.claim.token, verdict, effects }
+    }
+
+    /// The error for settling it when that is over.
+    pub fn claim_lost(&self) -> Error {
+        let lease = self.claim.lease.unwrap_or_default();
+        Error::ClaimLost { job_id: self.claim.job_id.to_string(), lease }
     }
 
     /// What it came over.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDelta};
+use pyo3::types::{PyBool, PyDelta, PyInt};
 use taquba_engine::limits::DURATION_MAX;
 
-use crate::error;
+use crate::{error, text};
 
 /// Read a duration, whichever way it was given.
 ///
@@ -39,12 +39,18 @@ fn is_in_bounds(duration: &Duration) -> bool {
 }
 
 fn refuse(name: &str, value: &Bound<'_, PyAny>) -> PyErr {
-    if !value.is_instance_of::<PyDelta>() && seconds(value).is_none() {
+    if !is_number(value) {
         return error::wrong_type(name, value, "give seconds as `float`, or a `timedelta`");
     }
-    let given = given(value).unwrap_or_else(|_| "unprintable".to_owned());
+    let given = given(value).unwrap_or_else(|_| text::shown(value));
     let remedy = format!("give 0 to {} seconds (100 years)", DURATION_MAX.as_secs());
     error::invalid_argument(value.py(), name, &given, &remedy)
+}
+
+/// Whether it is a duration of any size. A number may be too large for a `float`.
+fn is_number(value: &Bound<'_, PyAny>) -> bool {
+    let is_large = value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>();
+    is_large || value.is_instance_of::<PyDelta>() || seconds(value).is_some()
 }
 
 /// What was given, in seconds.
@@ -53,5 +59,5 @@ fn given(value: &Bound<'_, PyAny>) -> PyResult<String> {
         let seconds = value.call_method0(intern!(value.py(), "total_seconds"))?;
         return Ok(seconds.repr()?.to_string());
     }
-    Ok(value.repr()?.to_string())
+    Ok(text::shown(value))
 }

@@ -6,7 +6,6 @@
 //!    commits what still waits.
 //! 2. An open that nobody awaits any more is closed again: a store is never owned by accident.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -21,8 +20,9 @@ use tokio::task::JoinError;
 
 use crate::error;
 use crate::line::Line;
+use crate::opening::{Opening, Place};
 use crate::peer::Peer;
-use crate::runtime::{has_forked, runtime};
+use crate::runtime::{enter, has_forked, runtime};
 
 /// How long the end of the process may be held up by queues that were left open.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ static OPEN: Mutex<Vec<Arc<Opened>>> = Mutex::new(Vec::new());
 
 /// An open store and the lines that lead to it.
 pub struct Opened {
-    id: u64,
+    place: Place,
     peer: Peer,
     lines: Mutex<Vec<Weak<Line>>>,
 }
@@ -62,8 +62,19 @@ impl Unclaimed {
 impl Drop for Unclaimed {
     fn drop(&mut self) {
         if let Some(opened) = self.0.take() {
-            runtime().spawn(async move { opened.close().await });
+            opened.abandon();
         }
+    }
+}
+
+#[pymethods]
+impl Engine {
+    /// Close it, without waiting for that: whoever opened it has given up.
+    fn abandon(&self, py: Python<'_>) -> PyResult<()> {
+        enter(py, || {
+            Arc::clone(&self.0).abandon();
+            Ok(())
+        })
     }
 }
 
@@ -71,38 +82,57 @@ impl Opened {
     /// Opens a store as its owner and notes it.
     pub async fn open(
         target: Target,
-        path: String,
+        place: Place,
         options: OpenOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>> {
+        let path = place.path.clone();
         let opening = async move { TaqubaEngine::open(target, &path, options, clock).await };
-        Self::note(async move { opening.await.map(Peer::Engine) }).await
+        Self::note(place, async move { opening.await.map(Peer::Engine) }).await
     }
 
     /// Opens a store for reading and notes it.
-    pub async fn read(target: Target, path: String, store_timeout: Duration) -> Result<Arc<Self>> {
+    pub async fn read(target: Target, place: Place, store_timeout: Duration) -> Result<Arc<Self>> {
+        let path = place.path.clone();
         let opening = async move { Reader::open(target, &path, store_timeout).await };
-        Self::note(async move { opening.await.map(Peer::Reader) }).await
+        Self::note(place, async move { opening.await.map(Peer::Reader) }).await
     }
 
     async fn note(
+        place: Place,
         opening: impl Future<Output = Result<Peer>> + Send + 'static,
     ) -> Result<Arc<Self>> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let peer = runtime().spawn(opening).await.unwrap_or_else(|dead| Err(internal(dead)))?;
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let opened = Arc::new(Self { id, peer, lines: Mutex::default() });
+        let opened = Arc::new(Self { place, peer, lines: Mutex::default() });
         OPEN.lock().push(Arc::clone(&opened));
         Ok(opened)
     }
 
-    /// What it is, for a line that leads to it from now on.
-    pub fn join(&self, line: &Arc<Line>) -> Peer {
+    /// Notes a line that leads to it from now on.
+    pub fn join(&self, line: &Arc<Line>) {
         let mut lines = self.lines.lock();
         lines.retain(|line| line.strong_count() > 0);
         lines.push(Arc::downgrade(line));
-        drop(lines);
-        self.peer.clone()
+    }
+
+    /// What requests go to.
+    pub const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Which store, and where in it.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Closes the store, which nobody took. Opens of the same place that come later wait for that.
+    fn abandon(self: Arc<Self>) {
+        let mut turn = Opening::line_up(&self.place);
+        runtime().spawn(async move {
+            // Its users would have been told of a failure; there are none.
+            let _ = self.close().await;
+            turn.wait().await;
+        });
     }
 
     /// Sends what is on its way, commits it and closes the store.
@@ -111,7 +141,7 @@ impl Opened {
         let peer = self.peer.clone();
         let closing = runtime().spawn(async move { peer.close().await });
         let result = closing.await.unwrap_or_else(|dead| Err(internal(dead)));
-        OPEN.lock().retain(|open| open.id != self.id);
+        OPEN.lock().retain(|open| !std::ptr::eq(Arc::as_ptr(open), self));
         result
     }
 }

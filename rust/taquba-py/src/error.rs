@@ -98,7 +98,13 @@ pub fn invalid_argument(py: Python<'_>, name: &str, value: &str, remedy: &str) -
 
 /// The exception for an argument of another type than asked for.
 pub fn wrong_type(name: &str, value: &Bound<'_, PyAny>, remedy: &str) -> PyErr {
-    let given = format!("of type `{}`", type_name(value));
+    let mut name_of_type = type_name(value);
+    // A namesake of what is asked for needs its full name.
+    if remedy.contains(&format!("`{name_of_type}`")) {
+        let full = value.get_type().fully_qualified_name();
+        name_of_type = full.map_or(name_of_type, |full| full.to_string());
+    }
+    let given = format!("of type `{name_of_type}`");
     refuse(value.py(), TYPE_CODE, name, &given, remedy)
 }
 

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use taquba_engine::command::{
     Attempt, JobInfo, JobPage, JobState, JobWork, KvPage, KvRange, OwnerInfo, QueueStats, Stats,
 };
@@ -10,7 +10,7 @@ use taquba_engine::ids::KvKey;
 
 use crate::clock::instant;
 use crate::delivered::headers_dict;
-use crate::error;
+use crate::{error, text};
 
 /// How a cursor of keys begins: no other text is taken for one.
 const KEY_CURSOR_PREFIX: &str = "after:";
@@ -48,8 +48,10 @@ impl FromPyObject<'_, '_> for JobCursor {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
-        let row = cursor_text(&value)?;
-        let row = (row.len() == 16).then(|| u64::from_str_radix(&row, 16).ok()).flatten();
+        let text = cursor_text(&value)?;
+        let row = u64::from_str_radix(text, 16).ok();
+        // Only as it was printed: no sign, no capitals, no digit less.
+        let row = row.filter(|row| job_cursor(*row) == text);
         row.map(Self).ok_or_else(|| bad_cursor(&value))
     }
 }
@@ -114,7 +116,7 @@ pub fn jobs<'py>(
     page: &JobPage,
 ) -> PyResult<(Vec<Bound<'py, PyDict>>, Option<String>)> {
     let jobs = page.jobs.iter().map(|job| self::job(py, job)).collect::<PyResult<_>>()?;
-    Ok((jobs, page.next.map(|row| format!("{row:016x}"))))
+    Ok((jobs, page.next.map(job_cursor)))
 }
 
 /// The entries of a page, and where the next one begins.
@@ -181,12 +183,16 @@ fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyDic
     Ok(dict)
 }
 
-fn cursor_text(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    let text = value.extract::<String>();
-    text.map_err(|_| error::wrong_type("cursor", value, "give the `cursor` of the page before"))
+fn job_cursor(row: u64) -> String {
+    format!("{row:016x}")
+}
+
+fn cursor_text<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    let text = value.cast::<PyString>().ok().and_then(|text| text.to_str().ok());
+    text.ok_or_else(|| text::refuse("cursor", value, "give the `cursor` of the page before"))
 }
 
 fn bad_cursor(value: &Bound<'_, PyAny>) -> PyErr {
-    let given = value.repr().map_or_else(|_| "unprintable".to_owned(), |text| text.to_string());
-    error::invalid_argument(value.py(), "cursor", &given, "give the `cursor` of the page before")
+    let remedy = "give the `cursor` of the page before";
+    error::invalid_argument(value.py(), "cursor", &text::shown(value), remedy)
 }

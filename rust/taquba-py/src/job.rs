@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyDict};
 use taquba_engine::command::{DedupScope, NewJob, Start};
 use taquba_engine::record::{Headers, Payload};
 
-use crate::{error, payload};
+use crate::{error, payload, text};
 
 /// A `taquba.NewJob`, read by its attributes.
 #[derive(FromPyObject)]
@@ -62,7 +62,7 @@ pub fn headers(py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<Headers> {
     if dict.is_empty() {
         return Ok(Headers::default());
     }
-    let pairs = dict.iter().map(|(key, value)| Ok((text(&key)?, text(&value)?)));
+    let pairs = dict.iter().map(|(key, value)| Ok((header(&key)?, header(&value)?)));
     let pairs = pairs.collect::<PyResult<Vec<_>>>()?;
     Headers::new(pairs.iter().map(|(key, value)| (&**key, &**value)))
         .map_err(|refused| error::to_py(py, &refused))
@@ -77,10 +77,9 @@ pub fn check_headers(py: Python<'_>, headers: &Bound<'_, PyAny>) -> PyResult<()>
     self::headers(py, dict).map(|_| ())
 }
 
-fn text(value: &Bound<'_, PyAny>) -> PyResult<PyBackedStr> {
-    value
-        .extract()
-        .map_err(|_| error::wrong_type("headers", value, "give a `dict` of `str` to `str`"))
+fn header(value: &Bound<'_, PyAny>) -> PyResult<PyBackedStr> {
+    let text = value.extract();
+    text.map_err(|_| text::refuse("headers", value, "give a `dict` of `str` to `str`"))
 }
 
 fn epoch_ms(instant: SystemTime) -> u64 {

@@ -7,7 +7,7 @@
 //! | [`line`], [`peer`], [`calls`] | what a loop has for the engine, and who waits for an answer |
 //! | [`step`], [`claim`], [`notification`], [`delivered`] | deliveries, as Python sees them |
 //! | [`cancel`] | requests to stop, and the tokens that hear of them |
-//! | [`outcome`], [`run`], [`job`], [`effect`], [`name`], [`options`] | values from Python |
+//! | [`outcome`], [`run`], [`job`], [`effect`], [`name`], [`options`], [`text`] | values from Python |
 //! | [`reply`], [`inspect`] | values for Python |
 //! | [`store`], [`engine`], [`opening`], [`runtime`] | opening, closing, threads, fork, exit |
 //! | [`error`], [`clock`], [`duration`], [`payload`] | errors, times and bytes, converted |
@@ -49,6 +49,7 @@ mod run;
 mod runtime;
 mod step;
 mod store;
+mod text;
 mod wake;
 
 use pyo3::prelude::*;
@@ -88,6 +89,8 @@ mod _taquba {
     use crate::runtime::after_fork_in_child;
     #[pymodule_export]
     use crate::step::Step;
+    #[pymodule_export]
+    use crate::text::{check_text, shown};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

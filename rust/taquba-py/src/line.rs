@@ -8,13 +8,14 @@
 //! 3. The end of a line sends what it still has, then gives the engine back what was delivered
 //!    over it and not settled.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use taquba_engine::engine::{OutletId, Request};
 
 use crate::cancel::Cancels;
+use crate::engine::Opened;
 use crate::peer::Peer;
 
 /// Whether the caller of [`Line::push`] has to see to a flush.
@@ -31,19 +32,30 @@ pub enum Flush {
 pub struct Line {
     requests: Mutex<Vec<Request>>,
     is_flush_arranged: AtomicBool,
-    peer: OnceLock<(Peer, OutletId)>,
+    end: OnceLock<(Arc<Opened>, OutletId)>,
     cancels: Cancels,
 }
 
 impl Line {
     /// Connects the line, once.
-    pub fn connect(&self, peer: Peer, outlet: OutletId) {
-        assert!(self.peer.set((peer, outlet)).is_ok(), "a line is connected once");
+    pub fn connect(&self, opened: Arc<Opened>, outlet: OutletId) {
+        assert!(self.end.set((opened, outlet)).is_ok(), "a line is connected once");
+    }
+
+    /// What it leads to.
+    pub fn opened(&self) -> Option<&Arc<Opened>> {
+        self.end.get().map(|(opened, _)| opened)
+    }
+
+    /// Whether both lead to the same open store: numbers that came over one hold for the other.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        let pair = || Some(Arc::ptr_eq(self.opened()?, other.opened()?));
+        std::ptr::eq(self, other) || pair().unwrap_or(false)
     }
 
     /// What is at the other end.
     pub fn peer(&self) -> Option<&Peer> {
-        self.peer.get().map(|(peer, _)| peer)
+        self.opened().map(|opened| opened.peer())
     }
 
     /// Requests to stop for what was delivered over it.
@@ -68,18 +80,18 @@ impl Line {
     /// Sends all there is.
     pub fn flush(&self) {
         self.is_flush_arranged.store(false, Ordering::Release);
-        let Some((peer, outlet)) = self.peer.get() else { return };
+        let Some((opened, outlet)) = self.end.get() else { return };
         let requests = std::mem::take(&mut *self.requests.lock());
         if !requests.is_empty() {
-            peer.send(*outlet, requests);
+            opened.peer().send(*outlet, requests);
         }
     }
 
     /// Ends the line.
     pub fn end(&self) {
         self.flush();
-        if let Some((peer, outlet)) = self.peer.get() {
-            peer.detach(*outlet);
+        if let Some((opened, outlet)) = self.end.get() {
+            opened.peer().detach(*outlet);
         }
     }
 }

@@ -3,11 +3,10 @@
 use std::str::FromStr;
 
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 use taquba_engine::Error;
 use taquba_engine::ids::{JobId, KvKey, QueueName, RunId};
 
-use crate::error;
+use crate::{error, text};
 
 /// An argument that names a queue.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -67,7 +66,5 @@ pub fn check_run_id(_run_id: RunArgument) {}
 pub fn check_key(_key: KeyArgument) {}
 
 fn read<T: FromStr<Err = Error>>(name: &str, value: &Bound<'_, PyAny>) -> PyResult<T> {
-    let text = value.cast::<PyString>();
-    let text = text.map_err(|_| error::wrong_type(name, value, "give `str`"))?;
-    text.to_str()?.parse().map_err(|refused| error::to_py(value.py(), &refused))
+    text::read(name, value)?.parse().map_err(|refused| error::to_py(value.py(), &refused))
 }

@@ -9,7 +9,16 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
 /// The end of the last open of each place that is under way.
-static LAST: Mutex<BTreeMap<String, Receiver<()>>> = Mutex::new(BTreeMap::new());
+static LAST: Mutex<BTreeMap<Place, Receiver<()>>> = Mutex::new(BTreeMap::new());
+
+/// What is opened.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The store's name, from [`crate::store::name`].
+    pub store: String,
+    /// Where in it.
+    pub path: String,
+}
 
 /// One open in that order. Dropping it lets the next one go.
 pub struct Opening {
@@ -19,11 +28,11 @@ pub struct Opening {
 
 impl Opening {
     /// Lines up behind the opens of a place that were asked for before.
-    pub fn line_up(place: String) -> Self {
+    pub fn line_up(place: &Place) -> Self {
         let (done, ended) = oneshot::channel();
         let mut last = LAST.lock();
         last.retain(|_, ended| ended.try_recv() == Err(oneshot::error::TryRecvError::Empty));
-        Self { previous: last.insert(place, ended), _done: done }
+        Self { previous: last.insert(place.clone(), ended), _done: done }
     }
 
     /// Waits for the one before.

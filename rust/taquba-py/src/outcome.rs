@@ -16,7 +16,7 @@ use taquba_engine::command::{StepOutcome as EngineOutcome, Verdict};
 use taquba_engine::record::Payload;
 
 use crate::duration::duration;
-use crate::{error, payload};
+use crate::{error, payload, text};
 
 /// What a step returns: one of `Continue`, `ContinueAfter`, `Succeed`, `Fail`, `Cancel`.
 #[pyclass(frozen, subclass, module = "taquba.workflow")]
@@ -229,5 +229,5 @@ fn outcome<T: PyClass<BaseType = StepOutcome>>(class: T) -> PyClassInitializer<T
 fn expect_text(reason: &Bound<'_, PyAny>) -> PyResult<String> {
     let text = reason.cast::<PyString>();
     let text = text.map_err(|_| error::wrong_type("reason", reason, "give `str`"))?;
-    text.to_str().map(str::to_owned)
+    text::escape(text)
 }

@@ -47,12 +47,13 @@ use crate::line::Line;
 use crate::mailbox::{Arrival, Mailbox};
 use crate::name::{JobArgument, KeyArgument, QueueArgument, RunArgument};
 use crate::notification::Notification;
-use crate::opening::Opening;
+use crate::opening::{Opening, Place};
 use crate::options::{OpenArguments, Opener};
 use crate::peer::Peer;
 use crate::run::{RunArguments, RunTerms};
 use crate::runtime::{enter, has_forked, runtime};
 use crate::step::Step;
+use crate::text::Reason;
 use crate::{effect, error, outcome, payload, store};
 
 use turn::Batch;
@@ -150,12 +151,13 @@ impl Port {
         enter(py, || {
             let target = store::target(store, Access::Own { fsync: options.fsync() })?;
             let (clock, options) = (options.clock(), options.to_engine(opener));
-            let mut opening = Opening::line_up(format!("{}/{path}", store.str()?));
+            let place = Place { store: store::name(store)?, path };
+            let mut opening = Opening::line_up(&place);
             let ticket = self.calls.add(Call { future, start: None });
             let mailbox = Arc::clone(&self.mailbox);
             runtime().spawn(async move {
                 opening.wait().await;
-                let result = Opened::open(target, path, options, clock).await;
+                let result = Opened::open(target, place, options, clock).await;
                 mailbox.put([Arrival::Opened(ticket, result.map(Unclaimed::new))]);
             });
             Ok(())
@@ -173,10 +175,11 @@ impl Port {
     ) -> PyResult<()> {
         enter(py, || {
             let target = store::target(store, Access::Read)?;
+            let place = Place { store: store::name(store)?, path };
             let ticket = self.calls.add(Call { future, start: None });
             let mailbox = Arc::clone(&self.mailbox);
             runtime().spawn(async move {
-                let result = Opened::read(target, path, store_timeout).await;
+                let result = Opened::read(target, place, store_timeout).await;
                 mailbox.put([Arrival::Opened(ticket, result.map(Unclaimed::new))]);
             });
             Ok(())
@@ -186,9 +189,9 @@ impl Port {
     /// Connect to an open store, once.
     fn attach(&self, py: Python<'_>, engine: &Engine) -> PyResult<()> {
         enter(py, || {
-            let connected = engine.0.join(&self.line);
-            let outlet = connected.attach(Arc::clone(&self.mailbox) as _);
-            self.line.connect(connected, outlet);
+            engine.0.join(&self.line);
+            let outlet = engine.0.peer().attach(Arc::clone(&self.mailbox) as _);
+            self.line.connect(Arc::clone(&engine.0), outlet);
             Ok(())
         })
     }
@@ -299,7 +302,7 @@ impl Port {
         at_least: bool,
     ) -> PyResult<bool> {
         enter(py, || {
-            let token = claim.delivered().claim().token;
+            let token = self.ours(py, claim.delivered())?.claim().token;
             Ok(self.call(future, Command::Renew { token, lease, at_least }))
         })
     }
@@ -473,7 +476,8 @@ impl Port {
     /// Settle a step with what its runner returned, whatever that is.
     fn complete(&self, py: Python<'_>, step: &Step, outcome: &Bound<'_, PyAny>) -> PyResult<bool> {
         enter(py, || {
-            let command = step.delivered().settle(outcome::verdict(outcome), Vec::new());
+            let delivered = self.ours(py, step.delivered())?;
+            let command = delivered.settle(outcome::verdict(outcome), Vec::new());
             Ok(self.push(None, command))
         })
     }
@@ -497,10 +501,10 @@ impl Port {
         py: Python<'_>,
         future: Option<Py<PyAny>>,
         work: Settleable<'_>,
-        error: String,
+        error: Reason,
         effects: Option<Vec<EffectArguments<'_>>>,
     ) -> PyResult<bool> {
-        self.settle(py, future, &work, Verdict::Nack { error }, effects)
+        self.settle(py, future, &work, Verdict::Nack { error: error.0 }, effects)
     }
 
     /// Settle as failed for good. With a future: resolves to `None` when it is durable.
@@ -510,10 +514,10 @@ impl Port {
         py: Python<'_>,
         future: Option<Py<PyAny>>,
         work: Settleable<'_>,
-        reason: String,
+        reason: Reason,
         effects: Option<Vec<EffectArguments<'_>>>,
     ) -> PyResult<bool> {
-        self.settle(py, future, &work, Verdict::DeadLetter { reason }, effects)
+        self.settle(py, future, &work, Verdict::DeadLetter { reason: reason.0 }, effects)
     }
 
     /// Hand back unfinished: delivered again at once.
@@ -537,13 +541,31 @@ impl Port {
         effects: Option<Vec<EffectArguments<'_>>>,
     ) -> PyResult<bool> {
         enter(py, || {
+            let delivered = self.ours(py, work.delivered())?;
             let effects = effect::all(py, &effects.unwrap_or_default())?;
-            let command = work.delivered().settle(verdict, effects);
+            let command = delivered.settle(verdict, effects);
             Ok(match future {
                 Some(future) => self.call(future, command),
                 None => self.push(None, command),
             })
         })
+    }
+
+    /// Refuses what another open store delivered: its token may be one of ours by chance.
+    fn ours<'a>(&self, py: Python<'_>, delivered: &'a Delivered) -> PyResult<&'a Delivered> {
+        if self.line.is_beside(delivered.line()) {
+            return Ok(delivered);
+        }
+        let place = |line: &Line| line.opened().map(|opened| opened.place().clone());
+        let (here, there) = (place(&self.line), place(delivered.line()));
+        if here == there {
+            // An earlier opening of the same store: what it gave ended with it.
+            return Err(error::to_py(py, &delivered.claim_lost()));
+        }
+        let path = there.map_or_else(|| "unknown".to_owned(), |there| there.path);
+        let given = format!("of another queue, at `{path}`");
+        let remedy = "settle it with the queue that it was claimed from";
+        Err(error::invalid_argument(py, "claim", &given, remedy))
     }
 
     fn write(

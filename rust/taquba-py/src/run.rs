@@ -14,6 +14,7 @@ use taquba_engine::record::Payload;
 
 use crate::delivered::headers_dict;
 use crate::name::RunArgument;
+use crate::text::Reason;
 use crate::{error, job, payload};
 
 /// A `taquba.workflow.RunSpec`, read by its attributes; it was checked when it was made.
@@ -76,7 +77,7 @@ impl RunOutcome {
         run_id: RunArgument,
         status: &Bound<'_, PyAny>,
         result: Option<&Bound<'_, PyBytes>>,
-        error: Option<String>,
+        error: Option<Reason>,
         headers: Option<&Bound<'_, PyDict>>,
         final_step: u32,
     ) -> PyResult<Self> {
@@ -84,7 +85,7 @@ impl RunOutcome {
             run_id: run_id.0,
             status: status_from_py(status)?,
             result: result.map(payload::to_engine),
-            error,
+            error: error.map(|error| error.0),
             headers: headers.map(|dict| job::headers(py, dict)).transpose()?.unwrap_or_default(),
             final_step,
         })))

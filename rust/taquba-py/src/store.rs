@@ -1,6 +1,7 @@
 //! Where a queue is kept, from what Python names it by.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -9,7 +10,7 @@ use pyo3_object_store::{
 };
 use taquba_engine::log::{Access, Target};
 
-use crate::error;
+use crate::{error, text};
 
 /// The store behind a URL or bare path (`str`), a directory (`PathLike`) or a store object of ours.
 ///
@@ -17,7 +18,7 @@ use crate::error;
 pub fn target(store: &Bound<'_, PyAny>, access: Access) -> PyResult<Target> {
     let py = store.py();
     if let Ok(url) = store.cast::<PyString>() {
-        return Target::from_url(url.to_str()?, access)
+        return Target::from_url(text::read("store", url)?, access)
             .map_err(|refused| error::to_py(py, &refused));
     }
     if let Ok(dir) = store.extract::<PathBuf>() {
@@ -28,6 +29,21 @@ pub fn target(store: &Bound<'_, PyAny>, access: Access) -> PyResult<Target> {
         Err(_) => store.repr()?.to_string(),
     };
     Ok(Target::from_store(store.extract::<PyObjectStore>()?.into_dyn(), location))
+}
+
+/// What tells a store from others within the process. A memory store is told by its identity: all
+/// look the same.
+pub fn name(store: &Bound<'_, PyAny>) -> PyResult<String> {
+    static MEMORY_COUNT: AtomicU64 = AtomicU64::new(0);
+    let shown = store.str()?.to_string();
+    if store.is_instance_of::<PyMemoryStore>() {
+        return Ok(format!("{shown} at {:p}", store.as_ptr()));
+    }
+    if shown.starts_with("memory:") {
+        let number = MEMORY_COUNT.fetch_add(1, Ordering::Relaxed);
+        return Ok(format!("{shown} number {number}"));
+    }
+    Ok(shown)
 }
 
 /// Adds the store classes, under the name by which users import them.

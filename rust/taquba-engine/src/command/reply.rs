@@ -118,7 +118,7 @@ pub struct QueueStats {
     pub enqueued_total: u64,
     /// Deliveries ever acked.
     pub acked_total: u64,
-    /// Deliveries ever nacked, released or expired.
+    /// Jobs ever made to wait again: nacked, released, expired or requeued.
     pub retried_total: u64,
     /// Jobs ever dead-lettered.
     pub dead_total: u64,

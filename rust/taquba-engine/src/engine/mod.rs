@@ -143,8 +143,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// The failure that ended the engine before, or that kept it from closing in order. Nothing
-    /// that was promised is lost by it.
+    /// What kept it from closing in order; nothing that was promised is lost by it. An engine that
+    /// had ended before is closed already, and its users have been told why.
     pub async fn close(&self) -> Result<()> {
         let (done, closed) = oneshot::channel();
         if self.inbox.post(Message::Close(done)).is_err() {

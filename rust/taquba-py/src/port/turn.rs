@@ -79,12 +79,12 @@ impl Port {
             self.give_back(result);
             return Ok(());
         };
-        if let (Ok(Reply::Subscribed(subscription)), Some(start)) = (&result, call.start.take()) {
-            self.starts.lock().insert(*subscription, start);
-        }
         if call.is_done(py)? {
             self.give_back(result);
             return Ok(());
+        }
+        if let (Ok(Reply::Subscribed(subscription)), Some(start)) = (&result, call.start.take()) {
+            self.starts.lock().insert(*subscription, start);
         }
         let answer = result.map_err(|failed| error::to_py(py, &failed));
         call.hand_over(py, answer.and_then(|reply| reply::to_py(py, reply, &self.line)))

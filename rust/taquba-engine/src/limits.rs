@@ -98,7 +98,7 @@ pub const WAITING_COUNT_MAX: usize = 200_000;
 pub const COMMIT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Payload bytes of waiting jobs kept in memory, so that the usual claim reads nothing.
-pub const BODY_CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub const BODY_CACHE_BYTES_MAX: usize = 24 * 1024 * 1024;
 
 /// Rows read ahead when a claim meets a job whose payload is not in memory.
 pub const READ_AHEAD_ROWS: usize = 512;

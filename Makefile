@@ -39,7 +39,7 @@ help: ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
 
 .PHONY: demo
-demo: $(INSTALLED) ## Run the two-stage agent, kill it after step 0, resume it, show the report.
+demo: $(INSTALLED) ## Run the two-stage agent, kill it in step 0 and after it, resume it, show the report.
 	@rm -rf $(DEMO_STATE)
 	$(BIN)/python examples/crash_and_resume.py --state $(DEMO_STATE)
 
@@ -90,7 +90,7 @@ other-pythons: $(INSTALLED) ## The bridge and workflow tests on every other Pyth
 		fi
 		echo "== Python $$version"
 		[ -x "$$home/bin/python" ] || "$$python" -m venv "$$home"
-		grep -E '^(anyio|pytest|pytest-asyncio|pytest-timeout|sniffio)==' tests/requirements-dev.txt \
+		grep -E '^(anyio|msgspec|pytest|pytest-asyncio|pytest-timeout|sniffio)==' tests/requirements-dev.txt \
 			| "$$home/bin/python" -m pip install --quiet --requirement /dev/stdin
 		"$$home/bin/python" -m pip install --quiet --force-reinstall --no-deps dist/*.whl
 		"$$home/bin/python" -m pytest -q tests/bridge tests/workflow
@@ -103,6 +103,8 @@ bench: $(INSTALLED) ## All benchmarks, small: a look, not an entry for RESULTS.m
 	$(BIN)/python benches/queue.py --jobs 20000 --rounds 3
 	$(BIN)/python benches/waiting_jobs.py --jobs 50000 --window 10000
 	$(BIN)/python benches/pass_through.py --jobs 200000 --window 50000
+	$(BIN)/python benches/memos.py --memos 20000 --rounds 3
+	$(BIN)/python benches/scheduled_runs.py --runs 20000
 
 .PHONY: format
 format: toolchain $(TOOLS) ## Format both languages.

@@ -68,7 +68,8 @@ def test_the_code_of_a_page_runs(
 def test_the_readme_and_each_guide_show_code() -> None:
     tasks = "costs inspecting key-value large-payloads queues quickstart retries scheduling"
     others = "durability stores workers workflows"
-    guides = {f"{name}.md" for name in f"{tasks} {others}".split()}
+    runs = "cancellation first-workflow hooks idempotency memos outcomes retention testing"
+    guides = {f"{name}.md" for name in f"{tasks} {others} {runs}".split()}
 
     names = {page.name for page in PAGES_WITH_CODE}
 

@@ -104,6 +104,7 @@ def test_an_error_can_be_caught_as_what_it_is_in_python(error: type[TaqubaError]
         assert issubclass(error, base)
     elif error.recovery is Recovery.FIX_INPUT and error.__name__ not in (
         "CorruptedError",
+        "MemoCorruptedError",
         "UnsupportedFormatError",
         # The arguments are fine; what they refer to is not as it has to be.
         "WrongJobStateError",
@@ -155,7 +156,7 @@ async def test_messages_name_what_is_wrong_and_what_to_do() -> None:
             ("67108865", "67108864", "object"),
             ("10001", "10000", "split"),
             ("`count_max`", "0", "1"),
-            ("lease", "not recorded", "settle"),
+            ("lease", "nothing was recorded", "settle"),
             ("closed", "open", "again"),
         ],
         strict=True,

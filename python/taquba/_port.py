@@ -84,6 +84,11 @@ class Port:
             self.arrange_flush()
         return Waiting(self.native, future, ticket)
 
+    async def room(self) -> None:
+        """Wait until waiting work is below its bound, so that memory does not grow with it."""
+        while not self.native.has_room():
+            await self.call(self.native.await_room)
+
     @contextlib.contextmanager
     def watching(self) -> "Iterator[asyncio.Future[Never]]":
         """Give a future that fails when the engine ends, whatever ends it."""

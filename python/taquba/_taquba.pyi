@@ -8,15 +8,18 @@ from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Never, Self, final
+from typing import Any, ClassVar, Never, Self, TypeVar, final
 
 from typing_extensions import disjoint_base
 
+from taquba.memo import Memo
 from taquba.options import NewJob, OpenOptions
 from taquba.queue import CancelToken
 from taquba.queue._effects import KeyWrite, NewJobs
 from taquba.queue._kv import KvRange
-from taquba.workflow import RunSpec, TerminalStatus
+from taquba.workflow import RunSpec, StepLease, TerminalStatus
+
+_T = TypeVar("_T")
 
 BATCH_COUNT_MAX: int
 CLAIM_COUNT_MAX: int
@@ -142,7 +145,7 @@ class Port:
     ) -> tuple[int, bool]: ...
     def withdraw(self, ticket: int) -> None: ...
     def renew(
-        self, future: Future[None], claim: Claim, lease: timedelta, *, at_least: bool
+        self, future: Future[None], work: Claim | MemoScope, lease: timedelta, *, at_least: bool
     ) -> bool: ...
     def cancel_job(self, future: Future[str], job: str) -> bool: ...
     def wake_job(self, future: Future[None], job: str) -> bool: ...
@@ -175,10 +178,24 @@ class Port:
         queue: str,
         runs: Sequence[tuple[str, RunSpec]],
         *,
-        observed: bool,
+        observed: Sequence[str],
         retention: timedelta | None,
+        memo_retention: timedelta | None,
     ) -> bool: ...
     def await_run(self, future: Future[RunOutcome], run_id: str) -> tuple[int, bool]: ...
+    def cancel_run(
+        self, future: Future[bool | list[Notification]], run_id: str, *, tells_hook: bool
+    ) -> bool: ...
+    def get_run(self, future: Future[dict[str, Any]], run_id: str) -> bool: ...
+    def list_runs(
+        self,
+        future: Future[tuple[list[dict[str, Any]], str | None]],
+        queue: str | None,
+        states: Sequence[str],
+        id_prefix: str | None,
+        cursor: str | None,
+        limit: int,
+    ) -> bool: ...
     def subscribe(
         self,
         future: Future[int],
@@ -186,7 +203,9 @@ class Port:
         queue: str,
         concurrency: int,
         *,
-        observes_runs: bool,
+        observes_runs: Sequence[str],
+        memos: Callable[[MemoScope], object] | None,
+        leases: Callable[[MemoScope], object] | None,
         job_timeout: timedelta | None,
     ) -> bool: ...
     def unsubscribe(self, future: Future[None], subscription: int) -> bool: ...
@@ -205,6 +224,7 @@ class Port:
         work: Step | Notification | Claim,
         error: str,
         effects: Sequence[NewJobs | KeyWrite] | None = None,
+        retry_after: timedelta | None = None,
     ) -> bool: ...
     def dead_letter(
         self,
@@ -214,6 +234,7 @@ class Port:
         effects: Sequence[NewJobs | KeyWrite] | None = None,
     ) -> bool: ...
     def release(self, work: Step | Notification | Claim) -> bool: ...
+    def postpone(self, work: Step | Notification | Claim, delay: timedelta) -> bool: ...
     def unclaim(self, work: Step | Notification | Claim) -> bool: ...
 
 @final
@@ -283,6 +304,10 @@ class Step:
         """The run's headers, without reserved keys."""
 
     @property
+    def queue(self) -> str:
+        """The queue of the run's steps."""
+
+    @property
     def job_id(self) -> str:
         """The job that carries this step."""
 
@@ -293,6 +318,29 @@ class Step:
     @property
     def max_attempts(self) -> int:
         """Deliveries before the step is dead-lettered and its run fails."""
+
+    @property
+    def cancel_token(self) -> CancelToken:
+        """Fires when the run is cancelled.
+
+        Of a run that is cancelled already, it has fired when a step first reads it. Made when
+        first read.
+        """
+
+    @property
+    def memo(self) -> Memo:
+        """What this step remembers over its deliveries. Made when first read."""
+
+    @property
+    def lease(self) -> StepLease:
+        """How long this delivery may take, and how to get more time. Made when first read."""
+
+    def load(self, kind: type[_T], /) -> _T:
+        """The payload, read as JSON of a type; nothing is coerced.
+
+        Needs the extra: `pip install 'taquba[typed]'`. What does not fit the type raises
+        `msgspec.ValidationError`, what is no JSON `msgspec.DecodeError`.
+        """
 
 @final
 class Notification:
@@ -341,9 +389,54 @@ class RunOutcome:
     def final_step(self) -> int:
         """The number of the step that ended the run."""
 
+    def load(self, kind: type[_T], /) -> _T:
+        """The result of a run that succeeded, read as JSON of a type; nothing is coerced.
+
+        Needs the extra: `pip install 'taquba[typed]'`. A run that did not succeed raises
+        `InvalidArgumentError`; what does not fit the type `msgspec.ValidationError`.
+        """
+
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+@final
+class WebhookRules:
+    """Which receivers may be sent to."""
+
+    def __new__(
+        cls,
+        *,
+        allow_http: bool,
+        ports: Sequence[int],
+        allowed_hosts: Sequence[str] | None,
+        allow_networks: Sequence[str],
+    ) -> Self: ...
+    def check(self, name: str, url: object) -> str:
+        """Refuse a URL that may not be sent to. Returns the host, in one form."""
+
+@final
+class WebhookRequest:
+    """A delivery under way: aborted when it is dropped."""
+
+    def abort(self) -> None:
+        """Close its connection, if it is under way."""
+
+@final
+class WebhookClient:
+    """Sends deliveries to receivers that the rules take."""
+
+    def __new__(cls, rules: WebhookRules) -> Self: ...
+    def deliver(
+        self,
+        port: Port,
+        future: Future[tuple[str, int, timedelta | None, str]],
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        timeout: timedelta,
+    ) -> WebhookRequest:
+        """Send a request. Resolves to end, status, how long to wait, and what went wrong."""
 
 class StepOutcome:
     """What a step returns: one of `Continue`, `ContinueAfter`, `Succeed`, `Fail`, `Cancel`."""
@@ -359,7 +452,7 @@ class Continue(StepOutcome):
     """Go on with the next step at once: it gets `payload`."""
 
     __match_args__: ClassVar[tuple[str]] = ("payload",)
-    def __new__(cls, payload: bytes) -> Self: ...
+    def __new__(cls, payload: object) -> Self: ...
     @property
     def payload(self) -> bytes:
         """What the next step receives."""
@@ -373,7 +466,7 @@ class ContinueAfter(StepOutcome):
     """Go on with the next step, `delay` after this outcome's commit: it gets `payload`."""
 
     __match_args__: ClassVar[tuple[str, str]] = ("payload", "delay")
-    def __new__(cls, payload: bytes, delay: float | timedelta) -> Self: ...
+    def __new__(cls, payload: object, delay: float | timedelta) -> Self: ...
     @property
     def payload(self) -> bytes:
         """What the next step receives."""
@@ -391,7 +484,7 @@ class Succeed(StepOutcome):
     """End the run: it is done and produced `result`."""
 
     __match_args__: ClassVar[tuple[str]] = ("result",)
-    def __new__(cls, result: bytes) -> Self: ...
+    def __new__(cls, result: object) -> Self: ...
     @property
     def result(self) -> bytes:
         """What the run produced."""
@@ -427,6 +520,58 @@ class Cancel(StepOutcome):
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+@final
+class MemoScope:
+    """What names one delivery of a step, without keeping that."""
+
+    @property
+    def run_id(self) -> str:
+        """The step's run."""
+
+    @property
+    def step_number(self) -> int:
+        """The step's number in its run."""
+
+    def get(self, future: Future[bytes | None], port: Port, key: bytes) -> bool: ...
+    def put(self, future: Future[None], port: Port, key: bytes, value: bytes) -> bool: ...
+
+@final
+class MemoStore:
+    """Memos and marks of ended runs, below one prefix of a store.
+
+    Its methods take the future of their answer and the port that brings it.
+    """
+
+    def __new__(cls, store: object, prefix: str, *, fsync: bool) -> Self: ...
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+
+    def get(
+        self, future: Future[bytes | None], port: Port, run_id: str, step_number: int, key: bytes
+    ) -> bool: ...
+    def put(
+        self,
+        future: Future[None],
+        port: Port,
+        run_id: str,
+        step_number: int,
+        key: bytes,
+        value: bytes,
+    ) -> bool: ...
+    def clear(
+        self, future: Future[tuple[int, list[tuple[str, str]]]], port: Port, run_id: str
+    ) -> bool: ...
+    def write_marker(
+        self, future: Future[None], port: Port, run_id: str, terminal_at_ms: int
+    ) -> bool: ...
+    def list_markers(
+        self, future: Future[tuple[list[tuple[str, int]], list[str]]], port: Port
+    ) -> bool: ...
+    def delete_marker(
+        self, future: Future[None], port: Port, run_id: str, terminal_at_ms: int
+    ) -> bool: ...
 
 @disjoint_base
 class AzureStore:

@@ -31,14 +31,17 @@
     ├── StoreNotFoundError           (FileNotFoundError)  path, detail
     ├── StoreUnavailableError        (ConnectionError)    path, detail
     ├── CorruptedError                              path, detail
+    ├── MemoCorruptedError                          place, detail
+    ├── MemoTooLargeError            (ValueError)   size_bytes
     ├── UnsupportedFormatError                      path, found, supported
     ├── ClosedError                                 path
     ├── InternalError                               detail
+    ├── WebhookVerificationError     (ValueError)   reason
     └── ForkError
 
 A handler needs two things: the class, or ``code``, says what happened; ``recovery`` says what to
-do. Codes are stable. ``PermanentFailure`` and ``workflow.StepError`` are not here: workers and
-runners raise them, taquba never does.
+do. Codes are stable. ``PermanentFailure``, ``TransientFailure`` and ``workflow.StepError`` are not
+here: workers and runners raise them, taquba never does.
 """
 
 import enum
@@ -66,6 +69,8 @@ __all__ = [
     "InvalidRunIdError",
     "InvalidStoreError",
     "JobNotFoundError",
+    "MemoCorruptedError",
+    "MemoTooLargeError",
     "PayloadTooLargeError",
     "ReadOnlyError",
     "Recovery",
@@ -81,6 +86,7 @@ __all__ = [
     "TooManyQueuesError",
     "UnsupportedFormatError",
     "ValueTooLargeError",
+    "WebhookVerificationError",
     "WrongJobStateError",
 ]
 
@@ -371,6 +377,23 @@ class CorruptedError(TaqubaError):
     detail: str
 
 
+class MemoCorruptedError(TaqubaError):
+    """The bytes of a memo are not what was written."""
+
+    code = "memo-corrupted"
+    recovery = Recovery.FIX_INPUT
+    place: str
+    detail: str
+
+
+class MemoTooLargeError(TaqubaError, ValueError):
+    """The value of a memo is too large."""
+
+    code = "memo-too-large"
+    recovery = Recovery.FIX_INPUT
+    size_bytes: int
+
+
 class UnsupportedFormatError(TaqubaError):
     """The store was written by a newer version."""
 
@@ -404,6 +427,14 @@ class ForkError(TaqubaError):
     recovery = Recovery.REOPEN
 
 
+class WebhookVerificationError(TaqubaError, ValueError):
+    """A webhook that was received is not what its sender signed, or not now."""
+
+    code = "webhook-verification"
+    recovery = Recovery.FIX_INPUT
+    reason: str
+
+
 BY_CODE: Final[Mapping[str, type[TaqubaError]]] = {
     error.code: error
     for error in (
@@ -435,10 +466,13 @@ BY_CODE: Final[Mapping[str, type[TaqubaError]]] = {
         StoreNotFoundError,
         StoreUnavailableError,
         CorruptedError,
+        MemoCorruptedError,
+        MemoTooLargeError,
         UnsupportedFormatError,
         ClosedError,
         InternalError,
         ForkError,
+        WebhookVerificationError,
     )
 }
 """Every class by its code; the binding raises by it."""

@@ -30,9 +30,13 @@ from taquba._checks import (
 from taquba._taquba import MockClock, SystemClock
 
 __all__ = [
+    "ENQUEUE_DEFAULTS",
+    "OPEN_DEFAULTS",
     "PRIORITY_HIGH",
     "PRIORITY_LOW",
     "PRIORITY_NORMAL",
+    "SHUTDOWN_TIMEOUT",
+    "STORE_TIMEOUT",
     "DedupScope",
     "EnqueueOptions",
     "NewJob",
@@ -48,6 +52,11 @@ PRIORITY_NORMAL: Final = _taquba.PRIORITY_NORMAL
 """What a job has if nobody says otherwise."""
 PRIORITY_LOW: Final = _taquba.PRIORITY_LOW
 """Claimed after normal jobs."""
+
+STORE_TIMEOUT: Final = timedelta(seconds=8)
+"""How long a store may take to answer an open that does not say."""
+SHUTDOWN_TIMEOUT: Final = timedelta(seconds=30)
+"""How long deliveries in flight may take to end at a shutdown that does not say."""
 
 _SYSTEM_CLOCK: Final = SystemClock()
 
@@ -137,7 +146,7 @@ class OpenOptions:
     fsync: bool = True
     queue_configs: Mapping[str, QueueConfig] = field(default_factory=dict)
     default_queue_config: QueueConfig = field(default_factory=QueueConfig)
-    store_timeout: Seconds = timedelta(seconds=8)
+    store_timeout: Seconds = STORE_TIMEOUT
     payload_offload_threshold: int = 256 * 1024
     heartbeat_interval: Seconds = timedelta(seconds=60)
     takeover: bool = True
@@ -206,6 +215,12 @@ class EnqueueOptions:
         keep_optional_durations(self, "delay")
 
 
+OPEN_DEFAULTS: Final = OpenOptions()
+"""How a store is opened that gives no options."""
+ENQUEUE_DEFAULTS: Final = EnqueueOptions()
+"""How a job is queued that gives no options."""
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class NewJob:
@@ -217,7 +232,7 @@ class NewJob:
     """
 
     payload: bytes
-    options: EnqueueOptions = EnqueueOptions()
+    options: EnqueueOptions = ENQUEUE_DEFAULTS
 
     def __post_init__(self) -> None:
         """Check every field."""

@@ -1,4 +1,4 @@
-"""The research agent of `examples/`, killed after step 0 and started again."""
+"""The research agent of `examples/`, killed in step 0 and after it, and started again."""
 
 import importlib.util
 import signal
@@ -40,6 +40,28 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def calls(state: Path) -> list[str]:
     """The model calls, without the process that made them."""
     return [line.rsplit(" ", 1)[0] for line in (state / "calls.log").read_text().splitlines()]
+
+
+def test_an_agent_killed_in_the_middle_of_step_0_repeats_no_call_that_has_an_answer(
+    tmp_path: Path, files: list[str]
+) -> None:
+    state = tmp_path / "state"
+
+    first = run("research_agent.py", "--state", str(state), "--crash-in-step", "0", *files)
+    calls_of_first = calls(state)
+    second = run("research_agent.py", "--state", str(state), *files)
+
+    assert first.returncode == -signal.SIGKILL, first.stderr
+    assert calls_of_first == [f"step=0 subject={files[0]}"]
+    assert second.returncode == 0, second.stderr
+    assert "step 0: research" in second.stdout
+    assert f"{files[0]}: known" in second.stdout
+    assert f"{files[1]}: known" not in second.stdout
+    subjects = [f"step=0 subject={files[1]}", "step=1 subject=overview"]
+    assert calls(state) == [*calls_of_first, *subjects]
+    report = (state / "report.md").read_text()
+    assert "moon" in report
+    assert "Yeast" in report or "dough" in report
 
 
 def test_an_agent_killed_after_step_0_resumes_at_step_1(tmp_path: Path, files: list[str]) -> None:
@@ -115,27 +137,63 @@ def test_the_demonstration_passes_its_own_checks(tmp_path: Path, files: list[str
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "NOT" not in done.stdout
-    assert done.stdout.count("  ok ") == 10
+    assert done.stdout.count("  ok ") == 13
+    made = [line.strip() for line in done.stdout.splitlines() if line.startswith("    process")]
+    assert made == [
+        f"process 1: step=0 subject={files[0]}",
+        f"process 2: step=0 subject={files[1]}",
+        "process 3: step=1 subject=overview",
+    ]
+
+
+def demonstrate_with(
+    tmp_path: Path, files: list[str], agent: Path, *changes: tuple[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Runs a demonstration of that agent, with other words in its source."""
+    named = (
+        'AGENT = Path(__file__).with_name("research_agent.py")',
+        f"AGENT = Path({str(agent)!r})",
+    )
+    program = tmp_path / "changed.py"
+    program.write_text(changed(EXAMPLES / "crash_and_resume.py", named, *changes))
+    command = [sys.executable, str(program), "--state", str(tmp_path / "state"), *files]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def changed(source: Path, *changes: tuple[str, str]) -> str:
+    """A program with other words in it."""
+    text = source.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
 
 
 def test_the_demonstration_fails_if_a_model_call_was_repeated(
-    tmp_path: Path, files: list[str]
+    tmp_path: Path, files: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Its second process gets a state directory of its own, so that it starts over.
-    program = tmp_path / "forgetful.py"
-    source = (EXAMPLES / "crash_and_resume.py").read_text()
-    agent = f"AGENT = Path({str(EXAMPLES / 'research_agent.py')!r})"
-    for old, new in (
-        ('AGENT = Path(__file__).with_name("research_agent.py")', agent),
-        ('"--state", str(state), *options', '"--state", f"{state}{bool(options)}", *options'),
-        ('(state / "calls.log")', 'Path(f"{state}True", "calls.log")'),
-    ):
-        assert old in source
-        source = source.replace(old, new)
-    program.write_text(source)
+    # Its agent asks again what it knows.
+    agent = tmp_path / "forgetful.py"
+    forgets = ("(await step.memo.get_or_compute(subject, ask))", "(await ask())")
+    agent.write_text(changed(EXAMPLES / "research_agent.py", forgets))
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES))
 
-    command = [sys.executable, str(program), "--state", str(tmp_path / "state"), *files]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = demonstrate_with(tmp_path, files, agent)
 
     assert done.returncode == 1
+    assert "NOT it made the 1 calls that were missing" in done.stdout
+
+
+def test_the_demonstration_fails_if_a_process_starts_over(tmp_path: Path, files: list[str]) -> None:
+    # Its last process gets a state directory of its own.
+    done = demonstrate_with(
+        tmp_path,
+        files,
+        EXAMPLES / "research_agent.py",
+        ('"--state", str(state), *options', '"--state", f"{state}{bool(options)}", *options'),
+        ('(state / "calls.log")', 'Path(f"{state}True", "calls.log")'),
+    )
+
+    assert done.returncode == 1
+    assert "ok  it made the 1 calls that were missing" in done.stdout
     assert "NOT it found the run" in done.stdout

@@ -226,8 +226,10 @@ async def test_a_malformed_outcome_fails_its_run_and_no_other(
 
 
 BAD_ARGUMENTS = [
-    lambda: Continue("text"),  # type: ignore[arg-type]
-    lambda: Succeed(None),  # type: ignore[arg-type]
+    lambda: Continue(object()),
+    lambda: Continue({"k": {1, object()}}),
+    lambda: Succeed("lone surrogate \ud800"),
+    lambda: ContinueAfter(Exception("no JSON"), 1),
     lambda: Fail(b"bytes"),  # type: ignore[arg-type]
     lambda: ContinueAfter(b"", -1),
     lambda: ContinueAfter(b"", float("nan")),

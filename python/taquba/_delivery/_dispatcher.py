@@ -3,7 +3,8 @@
 Invariants:
     1. Every delivery is settled, or released: by what it returned or raised, or because its task
        was cancelled or collected.
-    2. Nothing a runner, hook or worker does ends the dispatcher: its errors become verdicts.
+    2. Nothing a runner, hook or worker does ends the dispatcher: its errors become verdicts. But
+       too many abandoned threads end the work; see `_threads.py`.
        `SystemExit` and `KeyboardInterrupt` of a coroutine end the event loop, as everywhere.
     3. A running task is held here, because asyncio holds tasks weakly.
 
@@ -18,8 +19,9 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any, Final, Never
+from typing import Any, Final, Never, TypeVar
 
+from taquba._delivery._threads import AbandonedCallsError
 from taquba._port import Port
 from taquba._taquba import Claim, Notification, Step
 
@@ -27,6 +29,8 @@ __all__ = ["Dispatcher", "Work", "is_interruption"]
 
 Work = Step | Notification | Claim
 """One delivery."""
+
+_W = TypeVar("_W", Step, Notification, Claim)
 
 _logger = logging.getLogger("taquba.delivery")
 
@@ -101,6 +105,32 @@ class Dispatcher:
         # A task that was cancelled before it began could not remove itself.
         self._running -= waited[0]
 
+    def _settle_broken(
+        self,
+        work: _W,
+        error: BaseException,
+        task: "asyncio.Task[None] | None",
+        settle_failed: Callable[[_W, BaseException], bool],
+    ) -> bool:
+        """Settle a delivery that raised. What came from outside is raised again.
+
+        Args:
+            work: The delivery.
+            error: What came out of it.
+            task: Its task.
+            settle_failed: Settles one whose runner, hook or worker has failed.
+
+        Returns:
+            Whether a flush is due.
+        """
+        if isinstance(error, AbandonedCallsError):
+            self.fail(error)
+            return self._native.unclaim(work)
+        if is_interruption(error, task):
+            self._flush_if(self._native.release(work))
+            raise error
+        return settle_failed(work, error)
+
     def _flush_if(self, is_due: bool) -> None:  # noqa: FBT001 - what the native port returned
         if is_due:
             self.port.arrange_flush()
@@ -116,6 +146,8 @@ def is_interruption(error: BaseException, task: "asyncio.Task[None] | None") -> 
         error: What came out of the worker.
         task: The task of the delivery.
     """
+    if isinstance(error, Exception):
+        return False
     if isinstance(error, SystemExit | KeyboardInterrupt):
         return True
     if task is None or task.cancelling() > 0:

@@ -99,6 +99,7 @@ def limited(
     function: CoroutineFunction,
     limit: timedelta | None,
     refuse: Callable[[float], Exception],
+    begin: Callable[[Any, asyncio.Timeout], None] | None = None,
 ) -> CoroutineFunction:
     """Return what gives up after a time.
 
@@ -106,6 +107,7 @@ def limited(
         function: What does the work.
         limit: How long it may take; `None` for as long as it takes.
         refuse: Makes what is raised then, from the limit in seconds.
+        begin: Is told of each delivery and of what ends it, when it begins.
     """
     if limit is None:
         return function
@@ -114,6 +116,8 @@ def limited(
     async def run_limited(work: object) -> object:
         try:
             async with asyncio.timeout(seconds) as scope:
+                if begin is not None:
+                    begin(work, scope)
                 result: object = await function(work)
                 return result
         except TimeoutError:

@@ -7,16 +7,18 @@ Invariants:
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, Final, Never, Self, final
 
 from taquba._delivery._dispatcher import Dispatcher
+from taquba._taquba import MemoScope
 from taquba.exceptions import ClosedError
 
-__all__ = ["Subscription", "work_until"]
+__all__ = ["BLOCKED_LOOP_GRACE", "Subscription", "work_until"]
 
-# The task's own timeout comes first; the engine's only catches what blocks the event loop.
-_BLOCKED_LOOP_GRACE: Final = timedelta(seconds=5)
+BLOCKED_LOOP_GRACE: Final[timedelta] = timedelta(seconds=5)
+"""The task's own timeout comes first; the engine's only catches what blocks the event loop."""
 
 
 @final
@@ -39,7 +41,9 @@ class Subscription:
         queue_name: str,
         concurrency: int,
         *,
-        observes_runs: bool,
+        observes_runs: Collection[str] = (),
+        memos: Callable[[MemoScope], object] | None = None,
+        leases: Callable[[MemoScope], object] | None = None,
         job_timeout: timedelta | None,
         shutdown_timeout: timedelta,
     ) -> Self:
@@ -51,7 +55,9 @@ class Subscription:
             dispatcher: What runs them.
             queue_name: Where they come from.
             concurrency: Most of them in flight.
-            observes_runs: Whether runs of this queue have a hook.
+            observes_runs: Names of the ends of this queue's runs that a hook hears of.
+            memos: Makes `Step.memo`.
+            leases: Makes `Step.lease`.
             job_timeout: How long one may take before its task is interrupted.
             shutdown_timeout: How long those in flight may take at the end.
         """
@@ -61,8 +67,10 @@ class Subscription:
             dispatcher.start,
             queue_name,
             concurrency,
-            observes_runs=observes_runs,
-            job_timeout=None if job_timeout is None else job_timeout + _BLOCKED_LOOP_GRACE,
+            observes_runs=list(observes_runs),
+            memos=memos,
+            leases=leases,
+            job_timeout=None if job_timeout is None else job_timeout + BLOCKED_LOOP_GRACE,
         )
         try:
             number = await answer

@@ -8,6 +8,7 @@ from taquba.queue._kv import KvPage
 from taquba.queue._owner import Owner
 from taquba.queue._queue import Queue
 from taquba.queue._reader import QueueReader
+from taquba.queue._run import RunPage, RunState, RunStatus
 from taquba.queue._stats import QueueStats, Stats
 
 __all__ = [
@@ -25,5 +26,8 @@ __all__ = [
     "Queue",
     "QueueReader",
     "QueueStats",
+    "RunPage",
+    "RunState",
+    "RunStatus",
     "Stats",
 ]

@@ -1,4 +1,4 @@
-"""The token by which the holder of a claimed job hears that it was cancelled."""
+"""The token by which the holder of a delivery hears that its job or run was cancelled."""
 
 import asyncio
 import threading
@@ -9,7 +9,9 @@ __all__ = ["CancelToken"]
 
 @final
 class CancelToken:
-    """Fires when a claimed job is cancelled. Got from `Claim.cancel_token`.
+    """Fires when a claimed job, or the run of a step, is cancelled.
+
+    Got from `Claim.cancel_token` or `Step.cancel_token`.
 
     It may be looked at from any thread and waited for in any event loop.
     """
@@ -23,11 +25,11 @@ class CancelToken:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the job was cancelled."""
+        """Whether the job, or the run, was cancelled."""
         return self._is_cancelled
 
     async def wait(self) -> None:
-        """Wait until the job is cancelled, which may never happen.
+        """Wait until the job, or the run, is cancelled, which may never happen.
 
         Cancellation: nothing is left behind.
         """

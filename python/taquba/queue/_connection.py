@@ -87,8 +87,7 @@ class Connection:
     async def room(self) -> Port:
         """Wait until waiting work is below its bound. Not for users."""
         port = self.port()
-        while not port.native.has_room():
-            await port.call(port.native.await_room)
+        await port.room()
         return port
 
     def _add_port(self, loop: asyncio.AbstractEventLoop) -> Port:

@@ -8,15 +8,13 @@ Invariants:
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Self, final
+from typing import Self, final
 
 from taquba import _taquba
 from taquba._checks import check_instance, check_payload
-from taquba.options import EnqueueOptions, NewJob, as_new_jobs
+from taquba.options import ENQUEUE_DEFAULTS, EnqueueOptions, NewJob, as_new_jobs
 
 __all__ = ["Effects", "KeyWrite", "NewJobs", "staged"]
-
-_ENQUEUE_DEFAULTS: Final = EnqueueOptions()
 
 
 @final
@@ -39,7 +37,7 @@ class Effects:
         self._count = 0
 
     def enqueue(
-        self, queue: str, payload: bytes, options: EnqueueOptions = _ENQUEUE_DEFAULTS
+        self, queue: str, payload: bytes, options: EnqueueOptions = ENQUEUE_DEFAULTS
     ) -> Self:
         """Add a job to a queue.
 

@@ -1,9 +1,10 @@
-"""What can be looked at without changing it: counts, jobs, the owner.
+"""What can be looked at without changing it: counts, jobs, runs, the owner.
 
 Shared by `Queue` and `QueueReader`. A queue sees what it has been told; a reader sees what is in
 the store.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from taquba import _taquba
@@ -18,13 +19,14 @@ from taquba.queue._job import (
     read_job,
 )
 from taquba.queue._owner import Owner
+from taquba.queue._run import RunPage, RunState, RunStatus, read_run, state_names
 from taquba.queue._stats import QueueStats, Stats
 
 __all__ = ["Inspection"]
 
 
 class Inspection(Connection):
-    """The part of `Queue` and `QueueReader` that looks at jobs."""
+    """The part of `Queue` and `QueueReader` that looks at jobs and runs."""
 
     async def stats(self) -> Stats:
         """Count the jobs of all queues.
@@ -120,6 +122,72 @@ class Inspection(Connection):
             ClosedError: The queue is closed.
         """
         return read_attempts(await self._job(job_id))
+
+    async def get_run(self, run_id: str) -> RunStatus:
+        """Read where a run is in its life.
+
+        Args:
+            run_id: Its id, the caller's or the generated one.
+
+        Raises:
+            RunNotFoundError: No such run, or its retention has passed.
+            InvalidRunIdError: It is not a run id.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+
+        Example:
+            >>> status = await queue.get_run("order-42")
+            >>> print(status.state, status.step_number)
+        """
+        port = self.port()
+        return read_run(await port.call(port.native.get_run, run_id))
+
+    async def list_runs(
+        self,
+        queue: str | None = None,
+        state: RunState | Iterable[RunState] | None = None,
+        *,
+        run_id_prefix: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> RunPage:
+        """List runs, the latest submission first.
+
+        Runs that change their state between two pages may be missed or seen twice.
+
+        Args:
+            queue: Only those whose steps are in this queue.
+            state: Only those in this state, or in one of several; all if absent.
+            run_id_prefix: Only those whose id starts with this.
+            cursor: Where to go on: `RunPage.cursor` of the page before.
+            limit: At most this many, 1 to 1,000.
+
+        Returns:
+            `limit` runs, or fewer if there are no more.
+
+        Raises:
+            InvalidArgumentError: `cursor` is not what a page gave, or `limit` is out of bounds.
+            InvalidQueueNameError: `queue` is not a queue name.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+
+        Example:
+            >>> page = await queue.list_runs("workflow", [RunState.RUNNING, RunState.CANCELLING])
+        """
+        check_count("limit", limit, _taquba.LIST_COUNT_MAX)
+        if run_id_prefix is not None:
+            _taquba.check_text("run_id_prefix", run_id_prefix)
+        names = state_names(state)
+        port = self.port()
+        runs: list[RunStatus] = []
+        # The engine looks at a bounded number of runs at a time, which need not be those asked for.
+        while True:
+            page, cursor = await port.call(
+                port.native.list_runs, queue, names, run_id_prefix, cursor, limit - len(runs)
+            )
+            runs += map(read_run, page)
+            if cursor is None or len(runs) >= limit:
+                return RunPage(runs, cursor)
 
     async def owner(self) -> Owner | None:
         """Read who owns the store; `None` if the last owner closed it in order.

@@ -28,7 +28,14 @@ from taquba._checks import (
 )
 from taquba._port import Port
 from taquba._taquba import Claim
-from taquba.options import EnqueueOptions, NewJob, OpenOptions, as_new_jobs
+from taquba.options import (
+    ENQUEUE_DEFAULTS,
+    OPEN_DEFAULTS,
+    EnqueueOptions,
+    NewJob,
+    OpenOptions,
+    as_new_jobs,
+)
 from taquba.queue._connection import Opening
 from taquba.queue._effects import Effects, staged
 from taquba.queue._inspect import Inspection
@@ -38,8 +45,6 @@ from taquba.store import StoreLike, resolve
 
 __all__ = ["Queue", "unclaim"]
 
-_ENQUEUE_DEFAULTS: Final = EnqueueOptions()
-_OPEN_DEFAULTS: Final = OpenOptions()
 _SEED_BITS: Final = 64
 
 
@@ -53,7 +58,7 @@ class Queue(Inspection, KvWriting):
 
     @classmethod
     def open(
-        cls, store: StoreLike, path: str = "taquba", options: OpenOptions = _OPEN_DEFAULTS
+        cls, store: StoreLike, path: str = "taquba", options: OpenOptions = OPEN_DEFAULTS
     ) -> "Opening[Queue]":
         """Open the queue at a path of a store, and take ownership of it.
 
@@ -93,7 +98,7 @@ class Queue(Inspection, KvWriting):
         )
 
     async def enqueue(
-        self, queue: str, payload: bytes, options: EnqueueOptions = _ENQUEUE_DEFAULTS
+        self, queue: str, payload: bytes, options: EnqueueOptions = ENQUEUE_DEFAULTS
     ) -> str:
         """Add a job to a queue.
 
@@ -298,8 +303,8 @@ class Queue(Inspection, KvWriting):
         port = self.port()
         await port.call(port.native.ack, claim)
 
-    async def nack(self, claim: Claim, error: str) -> None:
-        """Settle a claim as failed for now: retried with backoff, dead once attempts are used up.
+    async def nack(self, claim: Claim, error: str, *, retry_after: Seconds | None = None) -> None:
+        """Settle a claim as failed for now: retried later, dead once its attempts are used up.
 
         Durable: when this returns, the failure is recorded.
 
@@ -308,16 +313,20 @@ class Queue(Inspection, KvWriting):
         Args:
             claim: What `claim`, `claim_batch` or `claim_with_wait` returned.
             error: What went wrong; kept with the job, cut at 4 KiB.
+            retry_after: How long from now the job may be claimed again; with the backoff of its
+                queue if absent.
 
         Raises:
+            InvalidArgumentError: `retry_after` is outside its bounds.
             ClaimLostError: The lease ran out, or the claim was settled before. Nothing changed.
             FencedError: Another process owns this store now.
             ClosedError: The queue is closed.
         """
         check_instance("claim", claim, Claim)
         check_instance("error", error, str)
+        delay = optional_duration("retry_after", retry_after)
         port = self.port()
-        await port.call(port.native.nack, claim, error)
+        await port.call(port.native.nack, claim, error, None, delay)
 
     async def dead_letter(self, claim: Claim, reason: str) -> None:
         """Settle a claim as failed for good: dead-lettered at once.
@@ -362,7 +371,9 @@ class Queue(Inspection, KvWriting):
         port = await self.room()
         await port.call(port.native.ack, claim, changes)
 
-    async def nack_with(self, claim: Claim, error: str, effects: Effects) -> None:
+    async def nack_with(
+        self, claim: Claim, error: str, effects: Effects, *, retry_after: Seconds | None = None
+    ) -> None:
         """Settle as `nack` does, and apply effects in the same commit: all of it, or none.
 
         Durable: when this returns, both are in the object store.
@@ -373,8 +384,10 @@ class Queue(Inspection, KvWriting):
             claim: As for `nack`.
             error: As for `nack`.
             effects: Jobs to enqueue and keys to write, at most 1,000.
+            retry_after: As for `nack`.
 
         Raises:
+            InvalidArgumentError: `retry_after` is outside its bounds.
             ClaimLostError: The lease ran out, or the claim was settled before. Nothing changed.
             TooManyEffectsError: Over 1,000 effects. Nothing changed; so with any effect refused.
             FencedError: Another process owns this store now.
@@ -382,9 +395,10 @@ class Queue(Inspection, KvWriting):
         """
         check_instance("claim", claim, Claim)
         check_instance("error", error, str)
+        delay = optional_duration("retry_after", retry_after)
         changes = staged(effects)
         port = await self.room()
-        await port.call(port.native.nack, claim, error, changes)
+        await port.call(port.native.nack, claim, error, changes, delay)
 
     async def dead_letter_with(self, claim: Claim, reason: str, effects: Effects) -> None:
         """Settle as `dead_letter` does, and apply effects in the same commit: all of it, or none.

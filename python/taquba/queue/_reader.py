@@ -1,18 +1,16 @@
 """The reader: looking at a store that another process may own."""
 
-from datetime import timedelta
-from typing import Final, final
+from typing import final
 
 from taquba import _taquba
 from taquba._checks import Seconds
+from taquba.options import STORE_TIMEOUT
 from taquba.queue._connection import Opening
 from taquba.queue._inspect import Inspection
 from taquba.queue._kv import KvReading
 from taquba.store import StoreLike, resolve
 
 __all__ = ["QueueReader"]
-
-_STORE_TIMEOUT: Final = timedelta(seconds=8)
 
 
 @final
@@ -29,7 +27,7 @@ class QueueReader(Inspection, KvReading):
         store: StoreLike,
         path: str = "taquba",
         *,
-        store_timeout: Seconds = _STORE_TIMEOUT,
+        store_timeout: Seconds = STORE_TIMEOUT,
     ) -> "Opening[QueueReader]":
         """Open the queue at a path of a store for reading.
 

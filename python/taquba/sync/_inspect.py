@@ -2,12 +2,24 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
 from taquba import queue as asynchronous
 from taquba.exceptions import TaqubaError
-from taquba.queue import Attempt, JobInfo, JobPage, JobState, KvPage, Owner, Stats
+from taquba.queue import (
+    Attempt,
+    JobInfo,
+    JobPage,
+    JobState,
+    KvPage,
+    Owner,
+    RunPage,
+    RunState,
+    RunStatus,
+    Stats,
+)
 from taquba.sync._loop import has_ended, run
 
 __all__ = ["Inspection", "close_unseen"]
@@ -59,6 +71,29 @@ class Inspection(Generic[_Q]):
     def attempt_history(self, job_id: str) -> list[Attempt]:
         """Read the deliveries of a job; see `taquba.Queue.attempt_history`."""
         return run(self.wrapped.attempt_history, job_id)
+
+    def get_run(self, run_id: str) -> RunStatus:
+        """Read where a run is in its life; see `taquba.Queue.get_run`."""
+        return run(self.wrapped.get_run, run_id)
+
+    def list_runs(
+        self,
+        queue: str | None = None,
+        state: RunState | Iterable[RunState] | None = None,
+        *,
+        run_id_prefix: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> RunPage:
+        """List runs; see `taquba.Queue.list_runs`."""
+        return run(
+            self.wrapped.list_runs,
+            queue,
+            state,
+            run_id_prefix=run_id_prefix,
+            cursor=cursor,
+            limit=limit,
+        )
 
     def owner(self) -> Owner | None:
         """Read who owns the store; see `taquba.Queue.owner`."""

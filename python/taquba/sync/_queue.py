@@ -7,13 +7,19 @@ Invariants:
 
 import contextlib
 from collections.abc import Iterable
-from typing import Final, Self, final
+from typing import Self, final
 
 from taquba import queue as asynchronous
 from taquba._checks import Seconds
 from taquba._taquba import Claim
 from taquba.exceptions import ClosedError
-from taquba.options import EnqueueOptions, NewJob, OpenOptions
+from taquba.options import (
+    ENQUEUE_DEFAULTS,
+    OPEN_DEFAULTS,
+    EnqueueOptions,
+    NewJob,
+    OpenOptions,
+)
 from taquba.queue import Effects, JobCancelled
 from taquba.queue._queue import unclaim
 from taquba.store import StoreLike
@@ -22,9 +28,6 @@ from taquba.sync._loop import run, take
 
 __all__ = ["Queue"]
 
-_ENQUEUE_DEFAULTS: Final = EnqueueOptions()
-_OPEN_DEFAULTS: Final = OpenOptions()
-
 
 @final
 class Queue(Inspection[asynchronous.Queue]):
@@ -32,7 +35,7 @@ class Queue(Inspection[asynchronous.Queue]):
 
     @classmethod
     def open(
-        cls, store: StoreLike, path: str = "taquba", options: OpenOptions = _OPEN_DEFAULTS
+        cls, store: StoreLike, path: str = "taquba", options: OpenOptions = OPEN_DEFAULTS
     ) -> Self:
         """Open the queue at a path of a store; see `taquba.Queue.open`.
 
@@ -43,7 +46,7 @@ class Queue(Inspection[asynchronous.Queue]):
         return cls(take(close_unseen, _opened, store, path, options))
 
     def enqueue(
-        self, queue: str, payload: bytes, options: EnqueueOptions = _ENQUEUE_DEFAULTS
+        self, queue: str, payload: bytes, options: EnqueueOptions = ENQUEUE_DEFAULTS
     ) -> str:
         """Add a job to a queue; see `taquba.Queue.enqueue`."""
         return run(self.wrapped.enqueue, queue, payload, options)
@@ -82,9 +85,9 @@ class Queue(Inspection[asynchronous.Queue]):
         """Settle a claim as done; see `taquba.Queue.ack`."""
         run(self.wrapped.ack, claim)
 
-    def nack(self, claim: Claim, error: str) -> None:
+    def nack(self, claim: Claim, error: str, *, retry_after: Seconds | None = None) -> None:
         """Settle a claim as failed for now; see `taquba.Queue.nack`."""
-        run(self.wrapped.nack, claim, error)
+        run(self.wrapped.nack, claim, error, retry_after=retry_after)
 
     def dead_letter(self, claim: Claim, reason: str) -> None:
         """Settle a claim as failed for good; see `taquba.Queue.dead_letter`."""
@@ -94,9 +97,11 @@ class Queue(Inspection[asynchronous.Queue]):
         """Settle as done, and apply effects; see `taquba.Queue.ack_with`."""
         run(self.wrapped.ack_with, claim, effects)
 
-    def nack_with(self, claim: Claim, error: str, effects: Effects) -> None:
+    def nack_with(
+        self, claim: Claim, error: str, effects: Effects, *, retry_after: Seconds | None = None
+    ) -> None:
         """Settle as failed for now, and apply effects; see `taquba.Queue.nack_with`."""
-        run(self.wrapped.nack_with, claim, error, effects)
+        run(self.wrapped.nack_with, claim, error, effects, retry_after=retry_after)
 
     def dead_letter_with(self, claim: Claim, reason: str, effects: Effects) -> None:
         """Settle as failed for good, and apply effects; see `taquba.Queue.dead_letter_with`."""

@@ -1,17 +1,15 @@
 """The reader for threads."""
 
-from datetime import timedelta
-from typing import Final, Self, final
+from typing import Self, final
 
 from taquba import queue as asynchronous
 from taquba._checks import Seconds
+from taquba.options import STORE_TIMEOUT
 from taquba.store import StoreLike
 from taquba.sync._inspect import Inspection, close_unseen
 from taquba.sync._loop import take
 
 __all__ = ["QueueReader"]
-
-_STORE_TIMEOUT: Final = timedelta(seconds=8)
 
 
 @final
@@ -24,7 +22,7 @@ class QueueReader(Inspection[asynchronous.QueueReader]):
         store: StoreLike,
         path: str = "taquba",
         *,
-        store_timeout: Seconds = _STORE_TIMEOUT,
+        store_timeout: Seconds = STORE_TIMEOUT,
     ) -> Self:
         """Open the queue at a path of a store for reading; see `taquba.QueueReader.open`."""
         return cls(take(close_unseen, _opened, store, path, store_timeout))

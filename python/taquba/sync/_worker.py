@@ -3,20 +3,18 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Final, Protocol
 
 from taquba import worker as asynchronous
 from taquba._checks import Seconds, check_instance, refuse_type
 from taquba._delivery import function_of, is_coroutine_function
 from taquba._taquba import Claim
+from taquba.options import SHUTDOWN_TIMEOUT
 from taquba.queue import Effects
 from taquba.sync._loop import Call
 from taquba.sync._queue import Queue
 
 __all__ = ["Worker", "run_worker"]
-
-_SHUTDOWN_TIMEOUT: Final = timedelta(seconds=30)
 
 # How often a loop that works looks whether it is to end. A `threading.Event` tells nobody.
 _SHUTDOWN_CHECK_SECONDS: Final = 0.05
@@ -37,7 +35,7 @@ def run_worker(  # noqa: PLR0913 - keyword arguments are the builder
     concurrency: int = 64,
     shutdown: threading.Event | None = None,
     job_timeout: Seconds | None = None,
-    shutdown_timeout: Seconds = _SHUTDOWN_TIMEOUT,
+    shutdown_timeout: Seconds = SHUTDOWN_TIMEOUT,
 ) -> None:
     """Work on the jobs of a queue until `shutdown` is set; see `taquba.run_worker`.
 

@@ -8,8 +8,7 @@ Invariants:
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from datetime import timedelta
-from typing import Final, Protocol
+from typing import Protocol
 
 from taquba import _taquba
 from taquba._checks import Seconds, check_count, check_instance, optional_duration
@@ -22,13 +21,12 @@ from taquba._delivery import (
     work_until,
 )
 from taquba._taquba import Claim
+from taquba.options import SHUTDOWN_TIMEOUT
 from taquba.queue import Effects, Queue
 from taquba.worker._dispatcher import JobDispatcher
 from taquba.worker._errors import JobTimeoutError
 
 __all__ = ["AnyWorker", "Worker", "run_worker"]
-
-_SHUTDOWN_TIMEOUT: Final = timedelta(seconds=30)
 
 
 class Worker(Protocol):
@@ -47,6 +45,8 @@ class Worker(Protocol):
 
         Raises:
             PermanentFailure: The job failed for good: it is dead-lettered.
+            TransientFailure: It failed for now, and says when to try it again.
+            Postponed: It cannot be done yet: delivered later, and the attempt does not count.
             Exception: It failed for now: tried again with backoff, until its attempts are used up.
         """
 
@@ -65,7 +65,7 @@ async def run_worker(  # noqa: PLR0913 - keyword arguments are the builder
     concurrency: int = 64,
     shutdown: asyncio.Event | None = None,
     job_timeout: Seconds | None = None,
-    shutdown_timeout: Seconds = _SHUTDOWN_TIMEOUT,
+    shutdown_timeout: Seconds = SHUTDOWN_TIMEOUT,
 ) -> None:
     """Work on the jobs of a queue until `shutdown` is set, then finish those in flight.
 
@@ -119,7 +119,6 @@ async def run_worker(  # noqa: PLR0913 - keyword arguments are the builder
             JobDispatcher(port, limited(process, limit, _out_of_time)),
             queue_name,
             concurrency,
-            observes_runs=False,
             job_timeout=limit,
             shutdown_timeout=patience,
         )

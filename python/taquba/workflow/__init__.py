@@ -10,8 +10,11 @@ from taquba._taquba import (
     StepOutcome,
     Succeed,
 )
+from taquba.queue import RunPage, RunState, RunStatus
+from taquba.workflow._context import StepLogFilter, current_step
 from taquba.workflow._errors import StepError
 from taquba.workflow._hooks import NoopTerminalHook, TerminalHook
+from taquba.workflow._lease import StepLease
 from taquba.workflow._run import (
     HEADER_RUN_ID,
     HEADER_STEP,
@@ -34,13 +37,19 @@ __all__ = [
     "NoopTerminalHook",
     "RunHandle",
     "RunOutcome",
+    "RunPage",
     "RunSpec",
+    "RunState",
+    "RunStatus",
     "Step",
     "StepError",
+    "StepLease",
+    "StepLogFilter",
     "StepOutcome",
     "StepRunner",
     "Succeed",
     "TerminalHook",
     "TerminalStatus",
     "WorkflowRuntime",
+    "current_step",
 ]

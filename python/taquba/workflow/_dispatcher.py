@@ -4,18 +4,12 @@ import asyncio
 import logging
 from typing import final
 
-from taquba._delivery import (
-    AbandonedCallsError,
-    CoroutineFunction,
-    Dispatcher,
-    Work,
-    describe,
-    is_interruption,
-    message,
-)
+from taquba._delivery import CoroutineFunction, Dispatcher, Work, describe, message
 from taquba._port import Port
 from taquba._taquba import Notification, Step
+from taquba.workflow._context import current
 from taquba.workflow._errors import StepError
+from taquba.workflow._telling import Telling
 
 __all__ = ["StepDispatcher"]
 
@@ -29,15 +23,13 @@ class StepDispatcher(Dispatcher):
     Args:
         port: The loop's door to the engine.
         run_step: Does a step.
-        tell_hook: Tells the hook that a run has ended.
+        telling: Tells the hook that a run has ended.
     """
 
-    def __init__(
-        self, port: Port, run_step: CoroutineFunction, tell_hook: CoroutineFunction
-    ) -> None:
+    def __init__(self, port: Port, run_step: CoroutineFunction, telling: Telling) -> None:
         super().__init__(port)
         self._run_step = run_step
-        self._tell_hook = tell_hook
+        self._telling = telling
 
     def start(self, work: Work) -> None:
         """Begin one delivery. Its first part runs at once, inside this call."""
@@ -52,54 +44,37 @@ class StepDispatcher(Dispatcher):
             self._running.add(task)
 
     async def _step(self, step: Step) -> None:
-        native, task = self._native, asyncio.current_task()
+        task = asyncio.current_task()
+        # In the task's own context: nobody else sees it.
+        current.set(step)
         try:
             outcome = await self._run_step(step)
-        except AbandonedCallsError as error:
-            flush = native.unclaim(step)
-            self.fail(error)
-        except Exception as error:  # noqa: BLE001 - a runner may raise anything
-            flush = self._fail_step(step, error)
-        except BaseException as error:
-            if is_interruption(error, task):
-                self._flush_if(native.release(step))
-                raise
-            flush = self._fail_step(step, error)
+        except BaseException as error:  # noqa: BLE001 - a runner may raise anything
+            flush = self._settle_broken(step, error, task, self._settle_failed)
         else:
-            flush = native.complete(step, outcome)
+            flush = self._native.complete(step, outcome)
         finally:
             self._running.discard(task)
         if flush:
             self.port.arrange_flush()
 
     async def _notification(self, notification: Notification) -> None:
-        native, task = self._native, asyncio.current_task()
+        task = asyncio.current_task()
         try:
-            await self._tell_hook(notification.outcome)
-        except AbandonedCallsError as error:
-            flush = native.unclaim(notification)
-            self.fail(error)
-        except Exception as error:  # noqa: BLE001 - a hook may raise anything
-            flush = self._fail_notification(notification, error)
-        except BaseException as error:
-            if is_interruption(error, task):
-                self._flush_if(native.release(notification))
-                raise
-            flush = self._fail_notification(notification, error)
-        else:
-            flush = native.ack(None, notification)
+            flush = await self._telling.tell(notification)
+        except BaseException as error:  # noqa: BLE001 - a hook may raise anything
+            failed = self._telling.settle_failed
+            flush = self._settle_broken(notification, error, task, failed)
         finally:
             self._running.discard(task)
         self._flush_if(flush)
 
-    def _fail_notification(self, notification: Notification, error: BaseException) -> bool:
-        _logger.warning("terminal hook failed", exc_info=error)
-        return self._native.nack(None, notification, describe(error))
-
-    def _fail_step(self, step: Step, error: BaseException) -> bool:
+    def _settle_failed(self, step: Step, error: BaseException) -> bool:
+        native = self._native
         if isinstance(error, StepError):
-            settle = self._native.dead_letter if error.is_permanent else self._native.nack
-            return settle(None, step, message(error))
+            if error.is_permanent:
+                return native.dead_letter(None, step, message(error))
+            return native.nack(None, step, message(error), None, error.retry_after)
         _logger.warning(
             "step %d of run %s failed on attempt %d",
             step.step_number,
@@ -107,4 +82,4 @@ class StepDispatcher(Dispatcher):
             step.attempts,
             exc_info=error,
         )
-        return self._native.nack(None, step, describe(error))
+        return native.nack(None, step, describe(error))

@@ -2,6 +2,8 @@
 
 from typing import Self, final
 
+from taquba._checks import Seconds, optional_duration
+
 __all__ = ["StepError"]
 
 
@@ -15,6 +17,7 @@ class StepError(Exception):
     Args:
         message: Why; it becomes the run's error if the run fails of it.
         is_permanent: Whether trying again cannot help.
+        retry_after: How long from now the step may be tried again.
 
     Example:
         >>> raise StepError.permanent("the account was deleted")
@@ -22,14 +25,30 @@ class StepError(Exception):
         taquba.workflow.StepError: the account was deleted
     """
 
-    def __init__(self, message: str, *, is_permanent: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        is_permanent: bool = False,
+        retry_after: Seconds | None = None,
+    ) -> None:
         super().__init__(message)
         self.is_permanent = is_permanent
+        self.retry_after = optional_duration("retry_after", retry_after)
 
     @classmethod
-    def transient(cls, message: str) -> Self:
-        """Say that a retry may help: with backoff, until `max_attempts`, then the run fails."""
-        return cls(message)
+    def transient(cls, message: str, retry_after: Seconds | None = None) -> Self:
+        """Say that a retry may help: later, until `max_attempts`, then the run fails.
+
+        Args:
+            message: Why.
+            retry_after: How long from now the step may be tried again, as a server asked for it;
+                with the backoff of the workflow's queue if absent.
+
+        Raises:
+            InvalidArgumentError: `retry_after` is outside its bounds.
+        """
+        return cls(message, retry_after=retry_after)
 
     @classmethod
     def permanent(cls, message: str) -> Self:

@@ -4,13 +4,17 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from taquba import _taquba
-from taquba._checks import Seconds, check_instance, check_job_fields, check_payload, keep_headers
+from taquba._checks import Seconds, check_instance, check_job_fields, keep_headers
+from taquba._codec import encode
 from taquba._port import Port, Waiting
 from taquba._taquba import RunOutcome
-from taquba.queue import Queue
+from taquba.queue import Queue, RunStatus
+
+if TYPE_CHECKING:
+    from taquba.workflow._runtime import WorkflowRuntime
 
 __all__ = [
     "HEADER_RUN_ID",
@@ -34,7 +38,8 @@ class RunSpec:
     """A run to submit.
 
     Args:
-        input: The payload of step 0; at most 64 MiB.
+        input: The payload of step 0; at most 64 MiB. What is not bytes is encoded as JSON, with the
+            extra `taquba[typed]`; then it is `bytes` here too.
         run_id: 1 to 128 characters of `[A-Za-z0-9_-]`; generated if absent. With an id of your
             own, submitting again is safe: the same input gives the run that is there.
         headers: String metadata that every step and the hook see.
@@ -49,7 +54,7 @@ class RunSpec:
         InvalidArgumentError: Another value is outside its bounds; the message names both.
     """
 
-    input: bytes
+    input: Any
     run_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     priority: int | None = None
@@ -58,7 +63,8 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        check_payload("input", self.input)
+        if type(self.input) is not bytes:
+            object.__setattr__(self, "input", encode("input", self.input))
         if self.run_id is not None:
             check_instance("run_id", self.run_id, str)
             _taquba.check_run_id(self.run_id)
@@ -70,10 +76,14 @@ class RunSpec:
 class RunHandle:
     """A submitted run. Made by `WorkflowRuntime.submit` and `WorkflowRuntime.handle`."""
 
-    __slots__ = ("_newly_submitted", "_queue", "_run_id", "_waiting")
+    __slots__ = ("_newly_submitted", "_queue", "_run_id", "_runtime", "_waiting")
 
-    def __init__(self, queue: Queue, run_id: str, *, newly_submitted: bool) -> None:
+    def __init__(
+        self, queue: Queue, runtime: "WorkflowRuntime", run_id: str, *, newly_submitted: bool
+    ) -> None:
         self._queue = queue
+        # To cancel is to tell this runtime's hook.
+        self._runtime = runtime
         self._run_id = run_id
         self._newly_submitted = newly_submitted
         self._waiting: Waiting[RunOutcome] | None = None
@@ -121,6 +131,14 @@ class RunHandle:
             message = f"run `{self._run_id}` has not ended after {limit} s: it goes on; wait again"
             raise TimeoutError(message)
         return waiting.future.result()
+
+    async def status(self) -> RunStatus:
+        """Read where the run is in its life; see `WorkflowRuntime.status`."""
+        return await self._runtime.status(self._run_id)
+
+    async def cancel(self) -> bool:
+        """Stop the run for good; see `WorkflowRuntime.cancel`."""
+        return await self._runtime.cancel(self._run_id)
 
     def __repr__(self) -> str:
         """Show the run's id."""

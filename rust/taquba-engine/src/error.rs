@@ -169,13 +169,13 @@ pub enum Error {
     },
     /// The claim is no longer the caller's; nothing was recorded.
     #[error(
-        "job {job_id}: this claim is over (its lease of {lease:?} expired, or it was settled \
-         before), so the outcome was not recorded; raise `lease` or settle sooner"
+        "job {job_id}: this claim is over ({}it was settled before), so nothing was recorded; raise \
+         the lease or the timeout, or settle sooner", expired(*lease)
     )]
     ClaimLost {
         /// The job.
         job_id: String,
-        /// The lease that the claim had.
+        /// The lease that the claim had; zero if the engine kept it.
         lease: Duration,
     },
     /// Another process owns the store now.
@@ -255,6 +255,26 @@ pub enum Error {
         /// Which object or record, and how it is damaged.
         detail: String,
     },
+    /// The bytes of a memo are not what was written.
+    #[error(
+        "the memo at `{place}` is damaged: {detail}; put the value again, or restore the object from \
+         a version or a backup"
+    )]
+    MemoCorrupted {
+        /// The object or row that holds it.
+        place: String,
+        /// How it is damaged.
+        detail: String,
+    },
+    /// The value of a memo is too large.
+    #[error(
+        "the memo's value has {size_bytes} bytes, the limit is {PAYLOAD_BYTES_MAX}: put it in an \
+         object of your own and keep its name in the memo"
+    )]
+    MemoTooLarge {
+        /// The value's size.
+        size_bytes: usize,
+    },
     /// The store was written in a format this version does not read.
     #[error(
         "the store at `{path}` has format {found}, this version reads {supported}: upgrade taquba, \
@@ -280,6 +300,11 @@ pub enum Error {
         /// What was found.
         detail: String,
     },
+}
+
+/// The other way in which a claim may have ended; one without a lease of its own has none.
+fn expired(lease: Duration) -> String {
+    if lease.is_zero() { String::new() } else { format!("its lease of {lease:?} expired, or ") }
 }
 
 /// What a handler of an [`Error`] should do.
@@ -327,6 +352,8 @@ impl Error {
             Self::StoreUnavailable { .. } => "store-unavailable",
             Self::InvalidStore { .. } => "invalid-store",
             Self::Corrupted { .. } => "corrupted",
+            Self::MemoCorrupted { .. } => "memo-corrupted",
+            Self::MemoTooLarge { .. } => "memo-too-large",
             Self::UnsupportedFormat { .. } => "unsupported-format",
             Self::Closed { .. } => "closed",
             Self::Internal { .. } => "internal",
@@ -360,6 +387,8 @@ impl Error {
             | Self::PermissionDenied { .. }
             | Self::StoreNotFound { .. }
             | Self::Corrupted { .. }
+            | Self::MemoCorrupted { .. }
+            | Self::MemoTooLarge { .. }
             | Self::UnsupportedFormat { .. } => Recovery::FixInput,
             Self::StoreUnavailable { .. } | Self::StoreOwned { .. } => Recovery::Retry,
             Self::ClaimLost { .. } => Recovery::Drop,

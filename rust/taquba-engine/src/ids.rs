@@ -139,6 +139,37 @@ impl FromStr for JobId {
     }
 }
 
+/// The SHA-256 of a memo's key: any key at all has one, and it is safe as a path segment.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MemoKey([u8; 32]);
+
+impl MemoKey {
+    /// The digest of a key's bytes.
+    #[must_use]
+    pub fn of(key: &[u8]) -> Self {
+        use sha2::Digest as _;
+        Self(sha2::Sha256::digest(key).into())
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for MemoKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for MemoKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemoKey({self})")
+    }
+}
+
 /// One delivery's fencing number: only its holder may settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClaimToken(pub u64);

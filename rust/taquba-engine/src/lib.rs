@@ -10,6 +10,7 @@
 //! | [`log`] | SlateDB: open, fence, commit, scan, close |
 //! | [`engine`] | commands in, commits out, replies when they are durable |
 //! | [`reader`] | questions answered from the rows alone, for who does not own the store |
+//! | [`memo`] | memos that are objects of their own, without a queue |
 //! | [`command`] | what can be asked and what comes back |
 //! | [`ids`], [`options`], [`limits`], [`error`], [`clock`] | names, settings, bounds, failures, time |
 
@@ -20,6 +21,7 @@ pub mod error;
 pub mod ids;
 pub mod limits;
 pub mod log;
+pub mod memo;
 pub mod options;
 pub mod reader;
 pub mod record;

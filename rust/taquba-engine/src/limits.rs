@@ -49,6 +49,12 @@ pub const LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Index entries looked at for one page of jobs: bounds how long a page holds up everybody else.
 pub const LIST_EXAMINED_MAX: usize = 10_000;
 
+/// Rows of memos deleted at once after a run's end.
+pub const MEMO_SWEEP_COUNT_MAX: usize = 10_000;
+
+/// How long to wait before memos that could not be read are looked for again.
+pub const MEMO_SWEEP_RETRY: Duration = Duration::from_secs(60);
+
 /// Dead jobs deleted by one command: they are one commit.
 pub const PURGE_COUNT_MAX: usize = 10_000;
 
@@ -99,6 +105,9 @@ pub const COMMIT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Payload bytes of waiting jobs kept in memory, so that the usual claim reads nothing.
 pub const BODY_CACHE_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// Longest wait of a scheduled job whose payload is kept in memory.
+pub const BODY_CACHE_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Rows read ahead when a claim meets a job whose payload is not in memory.
 pub const READ_AHEAD_ROWS: usize = 512;

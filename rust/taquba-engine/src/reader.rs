@@ -1,7 +1,7 @@
 //! The reader: looks at a store that somebody else owns, without touching it.
 //!
 //! From outside it is an [`crate::Engine`] that answers questions only. There is no state: every answer is
-//! computed from the rows (`reader/answer.rs`), as of the last commit before the question.
+//! computed from the rows (`reader/answer.rs`, `reader/runs.rs`), as of the last commit before the question.
 //!
 //! # Invariants
 //!
@@ -13,6 +13,7 @@
 //!    ends the call, not the reader.
 
 mod answer;
+mod runs;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;

@@ -6,6 +6,7 @@
 //! 2. Everything here runs on the loop's thread, attached to Python.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pyo3::intern;
@@ -16,8 +17,25 @@ use taquba_engine::command::Ticket;
 pub struct Call {
     /// The `asyncio.Future` that the caller awaits.
     pub future: Py<PyAny>,
-    /// What starts the deliveries of the subscription that the call asks for.
-    pub start: Option<Py<PyAny>>,
+    /// What the deliveries of the subscription that the call asks for need.
+    pub start: Option<Starter>,
+}
+
+/// What the deliveries of a subscription need in Python.
+pub struct Starter {
+    /// Starts one of them.
+    pub start: Py<PyAny>,
+    /// Makes what its steps offer.
+    pub makers: Arc<Makers>,
+}
+
+/// What makes the parts of a step that are made when first read, each from a `MemoScope`.
+#[derive(Default)]
+pub struct Makers {
+    /// Makes `Step.memo`.
+    pub memos: Option<Py<PyAny>>,
+    /// Makes `Step.lease`.
+    pub leases: Option<Py<PyAny>>,
 }
 
 impl Call {

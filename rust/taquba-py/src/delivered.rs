@@ -83,7 +83,7 @@ impl Delivered {
     }
 
     /// What it came over.
-    pub fn line(&self) -> &Line {
+    pub const fn line(&self) -> &Arc<Line> {
         &self.line
     }
 }

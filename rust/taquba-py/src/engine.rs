@@ -179,7 +179,7 @@ fn told(failed: Error) -> Result<()> {
 }
 
 /// The error for a task that panicked.
-fn internal(dead: JoinError) -> Error {
+pub fn internal(dead: JoinError) -> Error {
     let detail = match dead.try_into_panic() {
         Ok(panic) => error::panic_text(&*panic),
         Err(dead) => dead.to_string(),

@@ -20,6 +20,9 @@ const FORKED_CODE: &str = "forked";
 /// Raised by the binding alone: the engine's arguments have types.
 const TYPE_CODE: &str = "invalid-type";
 
+/// Raised in Python alone: it checks signatures.
+const WEBHOOK_CODE: &str = "webhook-verification";
+
 macro_rules! variants {
     ($($variant:ident { $($field:ident),+ }),+ $(,)?) => {
         /// The fields of an error, as the keyword arguments of its class.
@@ -68,6 +71,8 @@ variants! {
     StoreUnavailable { path, detail },
     InvalidStore { location, remedy },
     Corrupted { path, detail },
+    MemoCorrupted { place, detail },
+    MemoTooLarge { size_bytes },
     UnsupportedFormat { path, found, supported },
     Closed { path },
     Internal { detail },
@@ -81,6 +86,7 @@ pub fn codes(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     }
     codes.set_item(FORKED_CODE, recovery_name(Recovery::Reopen))?;
     codes.set_item(TYPE_CODE, recovery_name(Recovery::FixInput))?;
+    codes.set_item(WEBHOOK_CODE, recovery_name(Recovery::FixInput))?;
     Ok(codes)
 }
 

@@ -1,10 +1,12 @@
-//! What can be looked at: jobs, keys, the owner, counts. The fields of Python's dataclasses.
+//! What can be looked at: jobs, runs, keys, the owner, counts. The fields of Python's dataclasses.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use taquba_engine::command::{
-    Attempt, JobInfo, JobPage, JobState, JobWork, KvPage, KvRange, OwnerInfo, QueueStats, Stats,
+    Attempt, JobInfo, JobPage, JobState, JobWork, KvPage, KvRange, OwnerInfo, QueueStats, RunInfo,
+    RunPage, RunState, RunStates, Stats,
 };
 use taquba_engine::ids::KvKey;
 
@@ -15,14 +17,23 @@ use crate::{error, text};
 /// How a cursor of keys begins: no other text is taken for one.
 const KEY_CURSOR_PREFIX: &str = "after:";
 
+/// How a cursor of runs begins, for the same reason.
+const RUN_CURSOR_PREFIX: &str = "before:";
+
 /// An argument that is a state's name; Python's enum has checked it.
 pub struct StateArgument(pub JobState);
+
+/// An argument that is names of states of runs; Python's enum has checked them.
+pub struct RunStatesArgument(pub RunStates);
 
 /// An argument that says where a page of jobs begins: what an earlier page gave.
 pub struct JobCursor(pub u64);
 
 /// The same for a page of keys.
 pub struct KeyCursor(pub KvKey);
+
+/// The same for a page of runs.
+pub struct RunCursor(pub u64);
 
 /// A range of keys, read by its attributes.
 #[derive(FromPyObject)]
@@ -44,14 +55,33 @@ impl FromPyObject<'_, '_> for StateArgument {
     }
 }
 
+impl FromPyObject<'_, '_> for RunStatesArgument {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let names: Vec<PyBackedStr> = value.extract()?;
+        let states = names.iter().map(|name| {
+            let state = RunState::ALL.into_iter().find(|state| *state.name() == **name);
+            state.ok_or_else(|| PyValueError::new_err(name.to_string()))
+        });
+        Ok(Self(states.collect::<PyResult<_>>()?))
+    }
+}
+
 impl FromPyObject<'_, '_> for JobCursor {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
-        let text = cursor_text(&value)?;
-        let row = u64::from_str_radix(text, 16).ok();
-        // Only as it was printed: no sign, no capitals, no digit less.
-        let row = row.filter(|row| job_cursor(*row) == text);
+        let row = read_row(cursor_text(&value)?);
+        row.map(Self).ok_or_else(|| bad_cursor(&value))
+    }
+}
+
+impl FromPyObject<'_, '_> for RunCursor {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let row = cursor_text(&value)?.strip_prefix(RUN_CURSOR_PREFIX).and_then(read_row);
         row.map(Self).ok_or_else(|| bad_cursor(&value))
     }
 }
@@ -117,6 +147,37 @@ pub fn jobs<'py>(
 ) -> PyResult<(Vec<Bound<'py, PyDict>>, Option<String>)> {
     let jobs = page.jobs.iter().map(|job| self::job(py, job)).collect::<PyResult<_>>()?;
     Ok((jobs, page.next.map(job_cursor)))
+}
+
+/// The fields of `taquba.RunStatus`.
+pub fn run<'py>(py: Python<'py>, run: &RunInfo) -> PyResult<Bound<'py, PyDict>> {
+    let live = run.live.as_ref();
+    let dict = PyDict::new(py);
+    dict.set_item("run_id", run.run_id.as_str())?;
+    dict.set_item("queue", run.queue.as_str())?;
+    dict.set_item("state", run.state.name())?;
+    dict.set_item("step_number", run.step_number)?;
+    dict.set_item("attempts", run.attempts)?;
+    dict.set_item("max_attempts", live.map(|step| step.max_attempts))?;
+    dict.set_item("priority", live.map(|step| step.priority))?;
+    dict.set_item("headers", headers_dict(py, &run.headers)?)?;
+    dict.set_item("submitted_at", instant(run.submitted_at_ms))?;
+    dict.set_item("run_at", live.and_then(|step| step.run_at_ms).map(instant))?;
+    dict.set_item("started_at", live.and_then(|step| step.started_at_ms).map(instant))?;
+    dict.set_item("ended_at", run.ended_at_ms.map(instant))?;
+    dict.set_item("last_error", live.and_then(|step| step.last_error.as_deref()))?;
+    dict.set_item("error", run.error.as_deref())?;
+    dict.set_item("job_id", live.map(|step| step.job_id.to_string()))?;
+    Ok(dict)
+}
+
+/// The runs of a page, and where the next one begins.
+pub fn runs<'py>(
+    py: Python<'py>,
+    page: &RunPage,
+) -> PyResult<(Vec<Bound<'py, PyDict>>, Option<String>)> {
+    let runs = page.runs.iter().map(|run| self::run(py, run)).collect::<PyResult<_>>()?;
+    Ok((runs, page.next.map(|row| format!("{RUN_CURSOR_PREFIX}{}", job_cursor(row)))))
 }
 
 /// The entries of a page, and where the next one begins.
@@ -185,6 +246,13 @@ fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyDic
 
 fn job_cursor(row: u64) -> String {
     format!("{row:016x}")
+}
+
+/// The number that a cursor names.
+fn read_row(text: &str) -> Option<u64> {
+    let row = u64::from_str_radix(text, 16).ok();
+    // Only as it was printed: no sign, no capitals, no digit less.
+    row.filter(|row| job_cursor(*row) == text)
 }
 
 fn cursor_text<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {

@@ -9,8 +9,10 @@
 //! | [`cancel`] | requests to stop, and the tokens that hear of them |
 //! | [`outcome`], [`run`], [`job`], [`effect`], [`name`], [`options`], [`text`] | values from Python |
 //! | [`reply`], [`inspect`] | values for Python |
+//! | [`memo`] | memos: of a delivery, and as objects of a store |
+//! | [`webhook`] | rules for URLs, and deliveries under way |
 //! | [`store`], [`engine`], [`opening`], [`runtime`] | opening, closing, threads, fork, exit |
-//! | [`error`], [`clock`], [`duration`], [`payload`] | errors, times and bytes, converted |
+//! | [`error`], [`clock`], [`duration`], [`payload`], [`codec`] | errors, times and bytes, converted |
 //!
 //! # Invariants
 //!
@@ -27,6 +29,7 @@ mod calls;
 mod cancel;
 mod claim;
 mod clock;
+mod codec;
 mod delivered;
 mod duration;
 mod effect;
@@ -36,6 +39,7 @@ mod inspect;
 mod job;
 mod line;
 mod mailbox;
+mod memo;
 mod name;
 mod notification;
 mod opening;
@@ -51,6 +55,7 @@ mod step;
 mod store;
 mod text;
 mod wake;
+mod webhook;
 
 use pyo3::prelude::*;
 
@@ -76,6 +81,8 @@ mod _taquba {
     #[pymodule_export]
     use crate::job::check_headers;
     #[pymodule_export]
+    use crate::memo::{MemoScope, MemoStore};
+    #[pymodule_export]
     use crate::name::{check_key, check_queue_name, check_run_id};
     #[pymodule_export]
     use crate::notification::Notification;
@@ -91,6 +98,8 @@ mod _taquba {
     use crate::step::Step;
     #[pymodule_export]
     use crate::text::{check_text, shown};
+    #[pymodule_export]
+    use crate::webhook::{WebhookClient, WebhookRequest, WebhookRules};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -16,7 +16,9 @@ use taquba_engine::Result;
 use taquba_engine::command::{Delivery, Outlet, Ticket};
 
 use crate::engine::Unclaimed;
+use crate::memo::Found;
 use crate::wake::Wake;
+use crate::webhook::Sent;
 
 /// One thing for the loop.
 pub enum Arrival {
@@ -26,6 +28,10 @@ pub enum Arrival {
     Opened(Ticket, Result<Unclaimed>),
     /// The end of a `close`.
     Closed(Ticket, Result<()>),
+    /// What a store of memos answers.
+    Found(Ticket, Result<Found>),
+    /// The end of a webhook's delivery.
+    Sent(Ticket, Result<Sent>),
 }
 
 /// Arrivals in order, and the wake-up. `None` once it is closed.

@@ -4,7 +4,9 @@
 //!
 //! 1. The five outcomes are the only ones: anything else a runner returns is malformed, and
 //!    [`verdict`] says so instead of raising, because the run has to end.
-//! 2. `repr` shows sizes, never content: payloads and reasons may hold secrets.
+//! 2. A payload or result that is not `bytes` is encoded when the outcome is made, so what cannot be
+//!    is refused inside the runner.
+//! 3. `repr` shows sizes, never content: payloads and reasons may hold secrets.
 
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use taquba_engine::command::{StepOutcome as EngineOutcome, Verdict};
 use taquba_engine::record::Payload;
 
 use crate::duration::duration;
-use crate::{error, payload, text};
+use crate::{codec, error, text};
 
 /// What a step returns: one of `Continue`, `ContinueAfter`, `Succeed`, `Fail`, `Cancel`.
 #[pyclass(frozen, subclass, module = "taquba.workflow")]
@@ -66,7 +68,7 @@ impl Continue {
 
     #[new]
     fn new(payload: &Bound<'_, PyAny>) -> PyResult<PyClassInitializer<Self>> {
-        Ok(outcome(Self { payload: payload::expect("payload", payload)? }))
+        Ok(outcome(Self { payload: codec::encode("payload", payload)? }))
     }
 
     /// What the next step receives.
@@ -91,7 +93,7 @@ impl ContinueAfter {
         payload: &Bound<'_, PyAny>,
         delay: &Bound<'_, PyAny>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let payload = payload::expect("payload", payload)?;
+        let payload = codec::encode("payload", payload)?;
         Ok(outcome(Self { payload, delay: duration("delay", delay)? }))
     }
 
@@ -120,7 +122,7 @@ impl Succeed {
 
     #[new]
     fn new(result: &Bound<'_, PyAny>) -> PyResult<PyClassInitializer<Self>> {
-        Ok(outcome(Self { result: payload::expect("result", result)? }))
+        Ok(outcome(Self { result: codec::encode("result", result)? }))
     }
 
     /// What the run produced.

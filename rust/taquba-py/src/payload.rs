@@ -5,8 +5,6 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::error;
-
 /// From here on sharing Python's memory is cheaper than copying it; below, the shared handle costs
 /// more than the copy, and its release waits for the interpreter.
 const SHARED_BYTES_MIN: usize = 4 * 1024;
@@ -18,12 +16,4 @@ pub fn to_engine(payload: &Bound<'_, PyBytes>) -> Bytes {
         return Bytes::copy_from_slice(bytes);
     }
     Bytes::from_owner(PyBackedBytes::from(payload.clone()))
-}
-
-/// Takes an argument that has to be `bytes`.
-pub fn expect(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
-    match value.cast::<PyBytes>() {
-        Ok(payload) => Ok(to_engine(payload)),
-        Err(_) => Err(error::wrong_type(name, value, "give `bytes`; encode text with `.encode()`")),
-    }
 }

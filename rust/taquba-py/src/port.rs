@@ -17,11 +17,15 @@
 //!    may be answered late also returns its ticket, for [`Port::withdraw`].
 //! 3. What fails for one arrival is reported and the others go on.
 //!
-//! Here is what Python calls; what a turn does is in `port/turn.rs`.
+//! Here is what Python calls; what a turn does is in `port/turn.rs`, what a settlement and a write
+//! are made of in `port/settle.rs`.
 
 #![expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it has converted")]
 
+mod memo;
+mod settle;
 mod turn;
+mod webhook;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -32,49 +36,31 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use taquba_engine::Error;
 use taquba_engine::command::{
-    Claim as EngineClaim, Command, Expected, SubscriptionId, Ticket, Verdict,
+    Claim as EngineClaim, Command, Expected, RunFilter, SubscriptionId, Ticket, Verdict,
 };
 use taquba_engine::log::Access;
 
-use crate::calls::{Call, Calls};
-use crate::claim::Claim;
-use crate::delivered::Delivered;
+use crate::calls::{Call, Calls, Makers, Starter};
 use crate::effect::EffectArguments;
 use crate::engine::{Engine, Opened, Unclaimed};
-use crate::inspect::{JobCursor, KeyCursor, RangeArguments, StateArgument};
+use crate::inspect::{
+    JobCursor, KeyCursor, RangeArguments, RunCursor, RunStatesArgument, StateArgument,
+};
 use crate::job::JobArguments;
 use crate::line::Line;
 use crate::mailbox::{Arrival, Mailbox};
 use crate::name::{JobArgument, KeyArgument, QueueArgument, RunArgument};
-use crate::notification::Notification;
 use crate::opening::{Opening, Place};
 use crate::options::{OpenArguments, Opener};
 use crate::peer::Peer;
-use crate::run::{RunArguments, RunTerms};
+use crate::run::{RunArguments, RunTerms, StatusesArgument};
 use crate::runtime::{enter, has_forked, runtime};
 use crate::step::Step;
 use crate::text::Reason;
-use crate::{effect, error, outcome, payload, store};
+use crate::{error, outcome, payload, store};
 
+use settle::{Renewable, Settleable};
 use turn::Batch;
-
-/// Something that can be settled.
-#[derive(FromPyObject)]
-enum Settleable<'py> {
-    Step(Bound<'py, Step>),
-    Claim(Bound<'py, Claim>),
-    Notification(Bound<'py, Notification>),
-}
-
-impl Settleable<'_> {
-    fn delivered(&self) -> &Delivered {
-        match self {
-            Self::Step(step) => step.get().delivered(),
-            Self::Claim(claim) => claim.get().delivered(),
-            Self::Notification(notification) => notification.get().delivered(),
-        }
-    }
-}
 
 /// One event loop's door to the engine.
 #[pyclass(frozen, module = "taquba._taquba")]
@@ -83,7 +69,7 @@ pub struct Port {
     line: Arc<Line>,
     calls: Calls,
     watchers: Mutex<Vec<Call>>,
-    starts: Mutex<HashMap<SubscriptionId, Py<PyAny>>>,
+    starts: Mutex<HashMap<SubscriptionId, Starter>>,
     backlog: Mutex<VecDeque<(SubscriptionId, EngineClaim)>>,
 }
 
@@ -291,18 +277,18 @@ impl Port {
         }
     }
 
-    /// Prolong the lease of a claim. Resolves to `None`.
-    #[pyo3(signature = (future, claim, lease, *, at_least))]
+    /// Prolong the lease of a delivery. Resolves to `None`.
+    #[pyo3(signature = (future, work, lease, *, at_least))]
     fn renew(
         &self,
         py: Python<'_>,
         future: Py<PyAny>,
-        claim: &Claim,
+        work: Renewable<'_>,
         lease: Duration,
         at_least: bool,
     ) -> PyResult<bool> {
         enter(py, || {
-            let token = self.ours(py, claim.delivered())?.claim().token;
+            let token = self.renewable(py, &work)?;
             Ok(self.call(future, Command::Renew { token, lease, at_least }))
         })
     }
@@ -403,18 +389,20 @@ impl Port {
     }
 
     /// Add runs, all or none. Resolves to `(run_id, newly_submitted)` pairs.
-    #[pyo3(signature = (future, queue, runs, *, observed, retention))]
+    #[pyo3(signature = (future, queue, runs, *, observed, retention, memo_retention))]
+    #[expect(clippy::too_many_arguments, reason = "one per field of the command")]
     fn submit(
         &self,
         py: Python<'_>,
         future: Py<PyAny>,
         queue: QueueArgument,
         runs: Vec<(RunArgument, RunArguments<'_>)>,
-        observed: bool,
+        observed: StatusesArgument,
         retention: Option<Duration>,
+        memo_retention: Option<Duration>,
     ) -> PyResult<bool> {
         enter(py, || {
-            let terms = RunTerms { observed, retention };
+            let terms = RunTerms { observed: observed.0, retention, memo_retention };
             let runs = runs.into_iter().map(|(run_id, run)| run.to_engine(py, run_id.0, terms));
             let runs = runs.collect::<PyResult<_>>()?;
             Ok(self.call(future, Command::Submit { queue: queue.0, runs }))
@@ -431,8 +419,48 @@ impl Port {
         enter(py, || Ok(self.waiting_call(future, Command::AwaitRun { run_id: run_id.0 })))
     }
 
+    /// End a run for good. Resolves to whether it will be cancelled, or to a list with the
+    /// notification for the caller's hook.
+    #[pyo3(signature = (future, run_id, *, tells_hook))]
+    fn cancel_run(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        run_id: RunArgument,
+        tells_hook: bool,
+    ) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::CancelRun { run_id: run_id.0, tells_hook })))
+    }
+
+    /// Read a run. Resolves to the fields of a `RunStatus`.
+    fn get_run(&self, py: Python<'_>, future: Py<PyAny>, run_id: RunArgument) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::GetRun { run_id: run_id.0 })))
+    }
+
+    /// Read runs. Resolves to the fields of each, and the cursor of the next page.
+    #[expect(clippy::too_many_arguments, reason = "one per field of the command")]
+    fn list_runs(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        queue: Option<QueueArgument>,
+        states: RunStatesArgument,
+        id_prefix: Option<String>,
+        cursor: Option<RunCursor>,
+        limit: usize,
+    ) -> PyResult<bool> {
+        enter(py, || {
+            let queue = queue.map(|queue| queue.0);
+            let filter = RunFilter { queue, states: states.0, id_prefix };
+            let before = cursor.map(|cursor| cursor.0);
+            Ok(self.call(future, Command::ListRuns { filter, before, count_max: limit }))
+        })
+    }
+
     /// Have jobs delivered to `start`. Resolves to the subscription's number.
-    #[pyo3(signature = (future, start, queue, concurrency, *, observes_runs, job_timeout))]
+    #[pyo3(signature = (
+        future, start, queue, concurrency, *, observes_runs, memos, leases, job_timeout
+    ))]
     #[expect(clippy::too_many_arguments, reason = "one per field of the command")]
     fn subscribe(
         &self,
@@ -441,13 +469,16 @@ impl Port {
         start: Py<PyAny>,
         queue: QueueArgument,
         concurrency: usize,
-        observes_runs: bool,
+        observes_runs: StatusesArgument,
+        memos: Option<Py<PyAny>>,
+        leases: Option<Py<PyAny>>,
         job_timeout: Option<Duration>,
     ) -> PyResult<bool> {
         enter(py, || {
-            let queue = queue.0;
+            let (queue, observes_runs) = (queue.0, observes_runs.0);
             let command = Command::Subscribe { queue, concurrency, observes_runs, job_timeout };
-            let ticket = self.calls.add(Call { future, start: Some(start) });
+            let makers = Arc::new(Makers { memos, leases });
+            let ticket = self.calls.add(Call { future, start: Some(Starter { start, makers }) });
             Ok(self.push(Some(ticket), command))
         })
     }
@@ -495,7 +526,7 @@ impl Port {
     }
 
     /// Settle as failed for now. With a future: resolves to `None` when it is durable.
-    #[pyo3(signature = (future, work, error, effects=None))]
+    #[pyo3(signature = (future, work, error, effects=None, retry_after=None))]
     fn nack(
         &self,
         py: Python<'_>,
@@ -503,8 +534,10 @@ impl Port {
         work: Settleable<'_>,
         error: Reason,
         effects: Option<Vec<EffectArguments<'_>>>,
+        retry_after: Option<Duration>,
     ) -> PyResult<bool> {
-        self.settle(py, future, &work, Verdict::Nack { error: error.0 }, effects)
+        let verdict = Verdict::Nack { error: error.0, retry_after };
+        self.settle(py, future, &work, verdict, effects)
     }
 
     /// Settle as failed for good. With a future: resolves to `None` when it is durable.
@@ -525,58 +558,14 @@ impl Port {
         self.settle(py, None, &work, Verdict::Release, None)
     }
 
+    /// Hand back for later: its attempt does not count.
+    fn postpone(&self, py: Python<'_>, work: Settleable<'_>, delay: Duration) -> PyResult<bool> {
+        self.settle(py, None, &work, Verdict::Postpone { delay }, None)
+    }
+
     /// Hand back unseen: as if it had not been claimed.
     fn unclaim(&self, py: Python<'_>, work: Settleable<'_>) -> PyResult<bool> {
         self.settle(py, None, &work, Verdict::Unseen, None)
-    }
-}
-
-impl Port {
-    fn settle(
-        &self,
-        py: Python<'_>,
-        future: Option<Py<PyAny>>,
-        work: &Settleable<'_>,
-        verdict: Verdict,
-        effects: Option<Vec<EffectArguments<'_>>>,
-    ) -> PyResult<bool> {
-        enter(py, || {
-            let delivered = self.ours(py, work.delivered())?;
-            let effects = effect::all(py, &effects.unwrap_or_default())?;
-            let command = delivered.settle(verdict, effects);
-            Ok(match future {
-                Some(future) => self.call(future, command),
-                None => self.push(None, command),
-            })
-        })
-    }
-
-    /// Refuses what another open store delivered: its token may be one of ours by chance.
-    fn ours<'a>(&self, py: Python<'_>, delivered: &'a Delivered) -> PyResult<&'a Delivered> {
-        if self.line.is_beside(delivered.line()) {
-            return Ok(delivered);
-        }
-        let place = |line: &Line| line.opened().map(|opened| opened.place().clone());
-        let (here, there) = (place(&self.line), place(delivered.line()));
-        if here == there {
-            // An earlier opening of the same store: what it gave ended with it.
-            return Err(error::to_py(py, &delivered.claim_lost()));
-        }
-        let path = there.map_or_else(|| "unknown".to_owned(), |there| there.path);
-        let given = format!("of another queue, at `{path}`");
-        let remedy = "settle it with the queue that it was claimed from";
-        Err(error::invalid_argument(py, "claim", &given, remedy))
-    }
-
-    fn write(
-        &self,
-        future: Py<PyAny>,
-        key: KeyArgument,
-        expected: Expected,
-        value: Option<Bound<'_, PyBytes>>,
-    ) -> bool {
-        let value = value.as_ref().map(payload::to_engine);
-        self.call(future, Command::KvWrite { key: key.0, expected, value })
     }
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use taquba_engine::command::{JobCancelled, Reply};
+use taquba_engine::command::{Claim as EngineClaim, JobCancelled, Reply, Work};
 
 use crate::claim::Claim;
 use crate::inspect;
 use crate::line::Line;
+use crate::notification::Notification;
 use crate::run::RunOutcome;
 
 /// The value that a call's future resolves to. Claims are settled over `line`.
@@ -21,14 +22,17 @@ pub fn to_py<'py>(py: Python<'py>, reply: Reply, line: &Arc<Line>) -> PyResult<B
             PyList::new(py, ids.collect::<Vec<_>>())?.into_bound_py_any(py)
         }
         Reply::Claimed(claims) => {
-            let claims = claims.into_iter().map(|claim| Claim::pulled(claim, Arc::clone(line)));
-            claims.collect::<Vec<_>>().into_bound_py_any(py)
+            let claims = claims.into_iter().map(|claim| claimed(py, claim, line));
+            claims.collect::<PyResult<Vec<_>>>()?.into_bound_py_any(py)
         }
         Reply::Submitted(runs) => {
             let runs = runs.iter().map(|run| (run.run_id.as_str(), run.newly_submitted));
             runs.collect::<Vec<_>>().into_bound_py_any(py)
         }
         Reply::Outcome(outcome) => RunOutcome::from(outcome).into_bound_py_any(py),
+        Reply::RunCancelled(will_be) => will_be.into_bound_py_any(py),
+        Reply::Run(run) => inspect::run(py, &run)?.into_bound_py_any(py),
+        Reply::Runs(page) => inspect::runs(py, &page)?.into_bound_py_any(py),
         Reply::Subscribed(subscription) => subscription.into_bound_py_any(py),
         Reply::JobCancelled(became) => cancelled_name(became).into_bound_py_any(py),
         Reply::Purged(count) => count.into_bound_py_any(py),
@@ -43,6 +47,20 @@ pub fn to_py<'py>(py: Python<'py>, reply: Reply, line: &Arc<Line>) -> PyResult<B
             owner.into_bound_py_any(py)
         }
     }
+}
+
+/// What a call has claimed. A claim that the engine keeps is the notification for a canceller, who
+/// tells the hook; every other one has a lease.
+fn claimed(py: Python<'_>, mut claim: EngineClaim, line: &Arc<Line>) -> PyResult<Py<PyAny>> {
+    let line = Arc::clone(line);
+    if claim.lease.is_none()
+        && let Work::Notification(outcome) = &claim.work
+    {
+        let outcome = Arc::clone(outcome);
+        claim.work = Work::Job;
+        return Notification::new(claim, outcome, line).into_py_any(py);
+    }
+    Claim::pulled(claim, line).into_py_any(py)
 }
 
 /// The value of Python's enum `JobCancelled`.

@@ -4,18 +4,26 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict};
-use taquba_engine::command::{NewRun, RunOutcome as EngineOutcome, TerminalStatus};
+use taquba_engine::command::{
+    NewRun, RunOutcome as EngineOutcome, RunState, TerminalStatus, TerminalStatuses,
+};
 use taquba_engine::ids::RunId;
 use taquba_engine::record::Payload;
 
 use crate::delivered::headers_dict;
 use crate::name::RunArgument;
 use crate::text::Reason;
-use crate::{error, job, payload};
+use crate::{codec, error, job, payload};
+
+/// Every way in which a run may end.
+const STATUSES: [TerminalStatus; 3] =
+    [TerminalStatus::Succeeded, TerminalStatus::Failed, TerminalStatus::Cancelled];
 
 /// A `taquba.workflow.RunSpec`, read by its attributes; it was checked when it was made.
 #[derive(FromPyObject)]
@@ -30,10 +38,29 @@ pub struct RunArguments<'py> {
 /// What a runtime adds to each of its runs.
 #[derive(Clone, Copy)]
 pub struct RunTerms {
-    /// Whether a hook is to be told of the end.
-    pub observed: bool,
+    /// Of which ends a hook is to be told.
+    pub observed: TerminalStatuses,
     /// How long the end stays known.
     pub retention: Option<Duration>,
+    /// How long its memos are kept after its end.
+    pub memo_retention: Option<Duration>,
+}
+
+/// An argument that is wire names of ends; Python's enum has checked them.
+pub struct StatusesArgument(pub TerminalStatuses);
+
+impl FromPyObject<'_, '_> for StatusesArgument {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let names: Vec<PyBackedStr> = value.extract()?;
+        let statuses = names.iter().map(|name| {
+            let status =
+                STATUSES.into_iter().find(|status| *RunState::from(*status).name() == **name);
+            status.ok_or_else(|| PyValueError::new_err(name.to_string()))
+        });
+        Ok(Self(statuses.collect::<PyResult<_>>()?))
+    }
 }
 
 impl RunArguments<'_> {
@@ -48,6 +75,7 @@ impl RunArguments<'_> {
             max_attempts: self.max_attempts,
             observed: terms.observed,
             retention: terms.retention,
+            memo_retention: terms.memo_retention,
         })
     }
 }
@@ -127,6 +155,16 @@ impl RunOutcome {
         self.0.final_step
     }
 
+    /// The result of a run that succeeded, read as JSON of a type.
+    #[pyo3(signature = (kind, /))]
+    fn load<'py>(&self, py: Python<'py>, kind: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let Some(result) = self.result(py) else {
+            let remedy = "only a run that succeeded has a result; look at `status` and `error`";
+            return Err(error::invalid_argument(py, "result", "`None`", remedy));
+        };
+        codec::decode(&result, kind)
+    }
+
     fn __repr__(&self) -> String {
         let result = self
             .0
@@ -168,9 +206,8 @@ const fn status_name(status: TerminalStatus) -> &'static str {
 }
 
 fn status_from_py(status: &Bound<'_, PyAny>) -> PyResult<TerminalStatus> {
-    let known = [TerminalStatus::Succeeded, TerminalStatus::Failed, TerminalStatus::Cancelled];
     let statuses = statuses(status.py())?.bind(status.py());
-    for candidate in known {
+    for candidate in STATUSES {
         if statuses.getattr(status_name(candidate))?.is(status) {
             return Ok(candidate);
         }

@@ -1,14 +1,24 @@
 //! A step, as its runner sees it.
+//!
+//! # Invariants
+//!
+//! 1. What a step offers is made when first read; a step that reads none of it pays for none of it.
+//! 2. Nothing of that holds the step: a step that is dropped goes back at once.
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict};
 use taquba_engine::command::Claim;
 use taquba_engine::ids::RunId;
 
+use crate::calls::Makers;
+use crate::codec;
 use crate::delivered::{Delivered, OnDrop, headers_dict};
 use crate::line::Line;
+use crate::memo::MemoScope;
 
 /// One step of a run, delivered to a runner.
 ///
@@ -19,17 +29,47 @@ pub struct Step {
     delivered: Delivered,
     run_id: RunId,
     number: u32,
+    makers: Arc<Makers>,
+    cancel_token: PyOnceLock<Py<PyAny>>,
+    memo: PyOnceLock<Py<PyAny>>,
+    lease: PyOnceLock<Py<PyAny>>,
 }
 
 impl Step {
     /// Takes a step that came over a line.
-    pub fn new(claim: Claim, run_id: RunId, number: u32, line: Arc<Line>) -> Self {
-        Self { delivered: Delivered::new(claim, line, OnDrop::Release), run_id, number }
+    pub fn new(
+        claim: Claim,
+        run_id: RunId,
+        number: u32,
+        line: Arc<Line>,
+        makers: Arc<Makers>,
+    ) -> Self {
+        Self {
+            delivered: Delivered::new(claim, line, OnDrop::Release),
+            run_id,
+            number,
+            makers,
+            cancel_token: PyOnceLock::new(),
+            memo: PyOnceLock::new(),
+            lease: PyOnceLock::new(),
+        }
     }
 
     /// What settles it.
     pub fn delivered(&self) -> &Delivered {
         &self.delivered
+    }
+
+    /// Makes a part of it from what names this delivery.
+    fn make(&self, py: Python<'_>, maker: Option<&Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        let maker = maker.ok_or_else(|| {
+            PyRuntimeError::new_err("only a step of a `WorkflowRuntime` has a memo and a lease")
+        })?;
+        let claim = self.delivered.claim();
+        let line = Arc::clone(self.delivered.line());
+        let run_id = self.run_id.clone();
+        let scope = MemoScope::new(line, claim.token, run_id, self.number, claim.job_id);
+        maker.call1(py, (scope,))
     }
 }
 
@@ -61,6 +101,12 @@ impl Step {
         self.delivered.headers(py, || headers_dict(py, headers)).cloned()
     }
 
+    /// The queue of the run's steps.
+    #[getter]
+    fn queue(&self) -> &str {
+        self.delivered.claim().queue.as_str()
+    }
+
     /// The job that carries this step.
     #[getter]
     fn job_id(&self) -> String {
@@ -79,6 +125,34 @@ impl Step {
         self.delivered.claim().max_attempts
     }
 
+    /// Fires when the run is cancelled. Made when first read.
+    #[getter]
+    fn cancel_token(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let (cancels, claim) = (self.delivered.line().cancels(), self.delivered.claim());
+        let token = self.cancel_token.get_or_try_init(py, || cancels.read(py, claim.token));
+        token.map(|token| token.clone_ref(py))
+    }
+
+    /// What this step remembers over its deliveries. Made when first read.
+    #[getter]
+    fn memo(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let memo = self.memo.get_or_try_init(py, || self.make(py, self.makers.memos.as_ref()));
+        memo.map(|memo| memo.clone_ref(py))
+    }
+
+    /// How long this delivery may take. Made when first read.
+    #[getter]
+    fn lease(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let lease = self.lease.get_or_try_init(py, || self.make(py, self.makers.leases.as_ref()));
+        lease.map(|lease| lease.clone_ref(py))
+    }
+
+    /// The payload, read as JSON of a type.
+    #[pyo3(signature = (kind, /))]
+    fn load<'py>(&self, py: Python<'py>, kind: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        codec::decode(self.delivered.payload(py), kind)
+    }
+
     fn __repr__(&self) -> String {
         let claim = self.delivered.claim();
         format!(
@@ -88,5 +162,11 @@ impl Step {
             claim.attempts,
             claim.payload.len()
         )
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        self.delivered.line().cancels().forget(self.delivered.claim().token);
     }
 }

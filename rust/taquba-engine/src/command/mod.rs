@@ -6,16 +6,17 @@
 //! |---|---|
 //! | `mod.rs` | what can be asked |
 //! | `reply.rs` | answers, deliveries, and where they go |
-//! | `job_info.rs` | jobs, looked at |
+//! | `job_info.rs`, `run_info.rs` | jobs and runs, looked at |
 
 mod job_info;
 mod reply;
+mod run_info;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::ids::{ClaimToken, JobId, KvKey, QueueName, RunId};
+use crate::ids::{ClaimToken, JobId, KvKey, MemoKey, QueueName, RunId};
 use crate::record::{Headers, Payload};
 
 pub use job_info::{Attempt, AttemptEnd, JobInfo, JobPage, JobState, JobWork};
@@ -23,6 +24,7 @@ pub use reply::{
     Claim, Delivery, Enqueued, JobCancelled, KvPage, Outlet, OwnerInfo, QueueStats, Reply,
     RunOutcome, Stats, Submitted, TerminalStatus, Work,
 };
+pub use run_info::{LiveStep, RunFilter, RunInfo, RunPage, RunState, RunStates, TerminalStatuses};
 
 /// A consumer's own number for one call; the reply carries it back.
 pub type Ticket = u64;
@@ -86,10 +88,12 @@ pub struct NewRun {
     pub start: Start,
     /// Deliveries of each step before it is dead-lettered; the queue's default if absent.
     pub max_attempts: Option<u32>,
-    /// Whether a hook is to be told of the end.
-    pub observed: bool,
+    /// Of which ends a hook is to be told.
+    pub observed: TerminalStatuses,
     /// How long the end of the run stays known; `None` keeps it for good.
     pub retention: Option<Duration>,
+    /// How long its memos are kept after its end; `None` keeps them for good.
+    pub memo_retention: Option<Duration>,
 }
 
 /// What a step returns.
@@ -133,6 +137,8 @@ pub enum Verdict {
     Nack {
         /// What went wrong.
         error: String,
+        /// How long to wait instead of the backoff.
+        retry_after: Option<Duration>,
     },
     /// Failed for good: dead-lettered at once.
     DeadLetter {
@@ -144,6 +150,11 @@ pub enum Verdict {
     Release,
     /// Handed back unseen: nobody got to look at the job, so it is as if it had not been claimed.
     Unseen,
+    /// Put off: its holder could not begin. Delivered again later, and the attempt does not count.
+    Postpone {
+        /// How long to wait.
+        delay: Duration,
+    },
     /// What a step returned. Only for a step's claim.
     Step(StepOutcome),
 }
@@ -309,6 +320,47 @@ pub enum Command {
         /// Which run.
         run_id: RunId,
     },
+    /// Stops a run for good: one that waits ends at once, one whose step is being delivered ends with
+    /// that step. Replies [`Reply::RunCancelled`]; or, if the run ended at once and `tells_hook`,
+    /// [`Reply::Claimed`] with its notification, which the caller has to settle (with none if the queue
+    /// was closed meanwhile: then others will be given it).
+    CancelRun {
+        /// Which run.
+        run_id: RunId,
+        /// Whether the caller tells its hook of the end.
+        tells_hook: bool,
+    },
+    /// Reads one run. Replies [`Reply::Run`].
+    GetRun {
+        /// Which run.
+        run_id: RunId,
+    },
+    /// Reads runs, the latest submission first. A page may have fewer than `count_max` runs, or none,
+    /// and still a next one. Replies [`Reply::Runs`].
+    ListRuns {
+        /// Which runs.
+        filter: RunFilter,
+        /// Goes on behind this one: [`RunPage::next`] of the page before.
+        before: Option<u64>,
+        /// At most this many, 1 to [`crate::limits::LIST_COUNT_MAX`].
+        count_max: usize,
+    },
+    /// Reads a memo of a step that is being delivered. Replies [`Reply::Value`].
+    MemoGet {
+        /// Its delivery.
+        token: ClaimToken,
+        /// Which memo.
+        key: MemoKey,
+    },
+    /// Writes a memo of a step that is being delivered. Replies [`Reply::Done`].
+    MemoPut {
+        /// Its delivery: once that is over nothing is written.
+        token: ClaimToken,
+        /// Which memo.
+        key: MemoKey,
+        /// What it holds from now on.
+        value: Payload,
+    },
     /// Has jobs of a queue delivered as they come, up to `concurrency` unsettled ones. Their
     /// leases are kept by the engine. Replies [`Reply::Subscribed`].
     Subscribe {
@@ -316,8 +368,8 @@ pub enum Command {
         queue: QueueName,
         /// Most deliveries in flight.
         concurrency: usize,
-        /// Whether runs of this queue have a hook that is to be told of their end.
-        observes_runs: bool,
+        /// Of which ends of this queue's runs its hook is to be told.
+        observes_runs: TerminalStatuses,
         /// How long one delivery may take before it is lost; `None` for as long as it takes.
         job_timeout: Option<Duration>,
     },

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{JobInfo, JobPage, SubscriptionId, Ticket};
+use super::{JobInfo, JobPage, RunInfo, RunPage, SubscriptionId, Ticket};
 use crate::error::Result;
 use crate::ids::{ClaimToken, JobId, KvKey, QueueName, RunId};
 use crate::record::Headers;
@@ -189,6 +189,12 @@ pub enum Reply {
     Submitted(Vec<Submitted>),
     /// How the run ended.
     Outcome(Arc<RunOutcome>),
+    /// Whether the run will end cancelled; `false` if it is not known or had ended.
+    RunCancelled(bool),
+    /// The run.
+    Run(Box<RunInfo>),
+    /// The runs.
+    Runs(RunPage),
     /// The subscription is on.
     Subscribed(SubscriptionId),
     /// The counts.

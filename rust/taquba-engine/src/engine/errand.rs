@@ -1,5 +1,7 @@
 //! Errands: what the loop has done beside it, and what comes back.
 
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,11 +10,14 @@ use super::Request;
 use super::inbox::Cost;
 use super::read;
 use crate::command::{JobInfo, Reply};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::KvKey;
-use crate::log::Log;
-use crate::record::{PayloadFault, PayloadName, PayloadRef, keys};
-use crate::state::{OutletId, Query};
+use crate::log::{Log, ScanRange};
+use crate::record::{Payload, PayloadFault, PayloadName, PayloadRef, keys};
+use crate::state::{FoundMemos, MemoPlace, OutletId, Query};
+
+/// Runs whose memos are looked for at once.
+const SWEEPS_MAX: usize = 8;
 
 /// What came back.
 pub(super) enum Errand {
@@ -22,12 +27,41 @@ pub(super) enum Errand {
     Object(u64, PayloadRef, Result<Bytes, PayloadFault>),
     /// The stored value of a key that somebody compares.
     Value(KvKey, u64, Result<Option<Bytes>>),
+    /// The memos of the run that was submitted under this row.
+    Memos(u64, Result<FoundMemos>),
     /// The answer to the query with this number.
     Answer(u64, Result<Reply>),
     /// A request whose payloads are objects now.
     Uploaded(Box<Uploaded>),
     /// Objects were deleted, or are left for the next sweep.
     Deleted,
+}
+
+/// Sweeps of memos that are due: so many at once that other errands get their turn.
+#[derive(Debug, Default)]
+pub(super) struct Sweeps {
+    due: VecDeque<u64>,
+    under_way_count: usize,
+}
+
+impl Sweeps {
+    pub fn add(&mut self, rows: Vec<u64>) {
+        self.due.extend(rows);
+    }
+
+    /// Takes the next one, if it may begin.
+    pub fn begin(&mut self) -> Option<u64> {
+        if self.under_way_count == SWEEPS_MAX {
+            return None;
+        }
+        let row = self.due.pop_front()?;
+        self.under_way_count += 1;
+        Some(row)
+    }
+
+    pub fn end(&mut self) {
+        self.under_way_count -= 1;
+    }
 }
 
 /// A request, and what was uploaded for it.
@@ -45,8 +79,8 @@ pub(super) async fn bodies(log: Arc<dyn Log>, rows: Vec<u64>) -> Errand {
 }
 
 pub(super) async fn object(log: Arc<dyn Log>, row: u64, object: PayloadRef) -> Errand {
-    let read = log.get_payload(object.name).await;
-    Errand::Object(row, object, read::verified(object, read).await)
+    let read = read_object(log.as_ref(), object).await;
+    Errand::Object(row, object, read)
 }
 
 pub(super) async fn value(log: Arc<dyn Log>, path: String, key: KvKey, number: u64) -> Errand {
@@ -57,7 +91,12 @@ pub(super) async fn value(log: Arc<dyn Log>, path: String, key: KvKey, number: u
 pub(super) async fn answer(log: Arc<dyn Log>, path: String, number: u64, query: Query) -> Errand {
     let rows = log.as_ref();
     let answer = match query {
-        Query::Run(run_id) => read::run(rows, &path, &run_id).await,
+        Query::Outcome(run_id) => read::outcome(rows, &path, &run_id).await,
+        Query::Run(view) => {
+            read::run(rows, &path, view).await.map(|info| Reply::Run(Box::new(info)))
+        }
+        Query::Runs(views, next) => read::runs(rows, &path, views, next).await.map(Reply::Runs),
+        Query::Memo(place) => memo(rows, &path, place).await.map(Reply::Value),
         Query::Job(view) => match read::job(rows, &path, view).await {
             Ok((info, object)) => with_payload(rows, &path, info, object).await,
             Err(error) => Err(error),
@@ -77,11 +116,37 @@ async fn with_payload(
     object: Option<PayloadRef>,
 ) -> Result<Reply> {
     if let Some(object) = object {
-        let read = log.get_payload(object.name).await;
-        let verified = read::verified(object, read).await;
-        info.payload = Some(verified.map_err(|fault| read::payload_error(path, &object, fault))?);
+        let read = read_object(log, object).await;
+        info.payload = Some(read.map_err(|fault| read::payload_error(path, &object, fault))?);
     }
     Ok(Reply::Job(Box::new(info)))
+}
+
+/// What a memo holds.
+async fn memo(log: &dyn Log, path: &str, place: MemoPlace) -> Result<Option<Bytes>> {
+    match read::memo(log, path, &place).await? {
+        None => Ok(None),
+        Some(Payload::Inline(value)) => Ok(Some(value)),
+        Some(Payload::Object(object)) => match read_object(log, object).await {
+            Ok(value) => Ok(Some(value)),
+            Err(PayloadFault::Damaged(detail)) => Err(Error::MemoCorrupted {
+                place: format!("memo object `payloads/{}` in the store at `{path}`", object.name),
+                detail,
+            }),
+            Err(fault) => Err(read::payload_error(path, &object, fault)),
+        },
+    }
+}
+
+async fn read_object(log: &dyn Log, object: PayloadRef) -> Result<Bytes, PayloadFault> {
+    let read = log.get_payload(object.name).await;
+    read::verified(object, read).await
+}
+
+/// Finds the memos of a run that has ended.
+pub(super) async fn memos(log: Arc<dyn Log>, row: u64) -> Errand {
+    let found = read::memos_of_run(log.as_ref(), row).await;
+    Errand::Memos(row, found)
 }
 
 /// Deletes objects that no row names. One that resists is swept at the next open.
@@ -96,9 +161,8 @@ pub(super) async fn delete(log: Arc<dyn Log>, names: Vec<PayloadName>) -> Errand
 
 /// Deletes what earlier owners uploaded and no row names.
 pub(super) async fn sweep(log: Arc<dyn Log>, epoch: u32, named: Vec<PayloadName>) -> Errand {
-    let named: std::collections::BTreeSet<_> = named.into_iter().collect();
-    match log.list_payloads().await {
-        Ok(found) => {
+    match objects_and_names(log.as_ref(), named).await {
+        Ok((found, named)) => {
             let is_orphan = |name: &PayloadName| name.epoch < epoch && !named.contains(name);
             delete(log, found.into_iter().filter(is_orphan).collect()).await
         }
@@ -107,4 +171,21 @@ pub(super) async fn sweep(log: Arc<dyn Log>, epoch: u32, named: Vec<PayloadName>
             Errand::Deleted
         }
     }
+}
+
+/// All payload objects that are there, and those that rows name, memos' rows among them.
+async fn objects_and_names(
+    log: &dyn Log,
+    named: Vec<PayloadName>,
+) -> Result<(Vec<PayloadName>, BTreeSet<PayloadName>)> {
+    let found = log.list_payloads().await?;
+    let mut named: BTreeSet<_> = named.into_iter().collect();
+    if !found.is_empty() {
+        let mut visit = |key: Bytes, _: Bytes| {
+            named.extend(keys::memo_object_name_of(&key));
+            ControlFlow::Continue(())
+        };
+        log.scan(ScanRange::of_tag(keys::MEMO_OBJECT), &mut visit).await?;
+    }
+    Ok((found, named))
 }

@@ -14,6 +14,8 @@ pub(super) enum Held {
     Query(Origin, Query),
     /// Read the bodies of these rows: what they are to be changed into depends on them.
     Load(Vec<u64>),
+    /// Find the memos of these runs: what was written last has to be found as well.
+    Sweep(Vec<u64>),
     /// Requests that do not wait any more.
     Cost(Cost),
 }
@@ -41,7 +43,7 @@ impl HeldQueue {
     pub fn fail(&mut self, error: &Error) -> Vec<(Origin, Result<Reply>)> {
         let failed = |(_, held)| match held {
             Held::Reply(origin, _) | Held::Query(origin, _) => Some((origin, Err(error.clone()))),
-            Held::Load(_) | Held::Cost(_) => None,
+            Held::Load(_) | Held::Sweep(_) | Held::Cost(_) => None,
         };
         self.queue.drain(..).filter_map(failed).collect()
     }

@@ -172,6 +172,7 @@ fn size_bytes(command: &Command) -> usize {
             let effects: usize = effects.iter().map(effect_bytes).sum();
             FIXED_BYTES + verdict_bytes(verdict) + effects
         }
+        Command::MemoPut { value, .. } => FIXED_BYTES + value.resident_bytes(),
         Command::KvWrite { value, .. } => FIXED_BYTES + value.as_ref().map_or(0, Bytes::len),
         _ => FIXED_BYTES,
     }
@@ -191,9 +192,9 @@ fn verdict_bytes(verdict: &Verdict) -> usize {
         Verdict::Step(
             StepOutcome::Fail { reason: text } | StepOutcome::Cancel { reason: text },
         )
-        | Verdict::Nack { error: text }
+        | Verdict::Nack { error: text, .. }
         | Verdict::DeadLetter { reason: text } => text.len(),
-        Verdict::Ack | Verdict::Release | Verdict::Unseen => 0,
+        Verdict::Ack | Verdict::Release | Verdict::Unseen | Verdict::Postpone { .. } => 0,
     }
 }
 

@@ -1,21 +1,28 @@
-//! Answers that are read from the rows: jobs, runs, keys. The same for an owner and for a reader.
+//! Answers that are read from the rows: jobs, keys, and in `read/run.rs` runs and memos. The same for
+//! an owner and for a reader.
+
+mod run;
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::command::{Attempt, AttemptEnd, JobInfo, JobPage, JobWork, KvPage, KvRange, Reply};
+use crate::command::{Attempt, AttemptEnd, JobInfo, JobPage, JobWork, KvPage, KvRange};
 use crate::error::{Error, Result};
-use crate::ids::{KvKey, RunId};
+use crate::ids::KvKey;
 use crate::limits::LIST_BYTES_MAX;
 use crate::log::{Extent, Rows, ScanRange};
 use crate::record::{
-    Body, BodyWork, FORMAT, JobRow, Meta, Payload, PayloadFault, PayloadRef, RunRow, Sequence,
-    Undecodable, decode_value, keys,
+    Body, BodyWork, FORMAT, JobRow, Meta, Payload, PayloadFault, PayloadRef, STEP_KEY_PREFIX,
+    Sequence, Undecodable, decode_value, keys,
 };
 use crate::state::JobView;
+
+pub(crate) use run::{memo, memos_of_run, outcome, run, run_row, runs};
+
+/// Rows of a page that are in memory at once.
+const READ_AT_ONCE: usize = 32;
 
 /// What the store's own record says; `None` if the store is new.
 pub(crate) async fn meta<R: Rows + ?Sized>(rows: &R, path: &str) -> Result<Option<Meta>> {
@@ -34,19 +41,6 @@ pub(crate) async fn sequence<R: Rows + ?Sized>(rows: &R, path: &str) -> Result<S
         return Ok(Sequence::default());
     };
     Sequence::decode(&value).map_err(|error| damaged(path, "the sequence record", &error))
-}
-
-/// How a run ended.
-pub(crate) async fn run(rows: &dyn Rows, path: &str, run_id: &RunId) -> Result<Reply> {
-    let Some(value) = rows.get(keys::run(run_id)).await? else {
-        return Err(Error::RunNotFound { run_id: run_id.to_string() });
-    };
-    let stored = RunRow::decode(&value)
-        .map_err(|error| damaged(path, &format!("the record of run `{run_id}`"), &error))?;
-    let ended = stored.ended.ok_or_else(|| Error::Internal {
-        detail: format!("run `{run_id}` has ended in memory and not in the log"),
-    })?;
-    Ok(Reply::Outcome(Arc::new(ended.outcome(run_id))))
 }
 
 /// One job, and where its payload is if that is an object of its own.
@@ -72,24 +66,35 @@ pub(crate) async fn job(
     }
 }
 
-/// Jobs in the order of their ids; those that are gone meanwhile are left out.
+/// Jobs in the order of their ids; those that are gone meanwhile are left out. A page over large
+/// payloads ends early.
 pub(crate) async fn jobs(
     rows: &dyn Rows,
     path: &str,
     views: Vec<JobView>,
     next: Option<u64>,
 ) -> Result<JobPage> {
-    let wanted = views.iter().map(|view| keys::job(view.job_id.row)).collect();
-    let mut found: BTreeMap<Bytes, Bytes> = rows.get_many(wanted).await?.into_iter().collect();
-    let mut jobs = Vec::with_capacity(views.len());
-    for view in views {
-        let Some(value) = found.remove(&keys::job(view.job_id.row)) else { continue };
-        let stored = decode_job(path, view.job_id.row, &value)?;
-        if stored.turn == view.job_id.turn {
-            jobs.push(job_info(view, stored));
+    let (mut page, mut size_bytes, mut last) = (JobPage::default(), 0, None);
+    let mut views = views.into_iter().peekable();
+    while views.peek().is_some() {
+        if size_bytes >= LIST_BYTES_MAX {
+            page.next = last;
+            return Ok(page);
+        }
+        let some: Vec<JobView> = views.by_ref().take(READ_AT_ONCE).collect();
+        last = some.last().map(|view| view.job_id.row);
+        let wanted = some.iter().map(|view| keys::job(view.job_id.row)).collect();
+        let mut found: BTreeMap<Bytes, Bytes> = rows.get_many(wanted).await?.into_iter().collect();
+        size_bytes += found.values().map(Bytes::len).sum::<usize>();
+        for view in some {
+            let Some(value) = found.remove(&keys::job(view.job_id.row)) else { continue };
+            let stored = decode_job(path, view.job_id.row, &value)?;
+            if stored.turn == view.job_id.turn {
+                page.jobs.push(job_info(view, stored));
+            }
         }
     }
-    Ok(JobPage { jobs, next })
+    Ok(JobPage { next, ..page })
 }
 
 /// What there is to know of a job but its payload.
@@ -108,6 +113,12 @@ pub(crate) fn job_info(view: JobView, stored: JobRow<Body>) -> JobInfo {
             error: None,
         });
     }
+    let dedup_key = match &body.work {
+        BodyWork::Step { run_id } => {
+            Some(format!("{STEP_KEY_PREFIX}{run_id}:{}", view.job_id.turn).into())
+        }
+        BodyWork::Job | BodyWork::Notification { .. } => body.dedup_key,
+    };
     JobInfo {
         job_id: view.job_id,
         queue: view.queue,
@@ -123,7 +134,7 @@ pub(crate) fn job_info(view: JobView, stored: JobRow<Body>) -> JobInfo {
         enqueued_at_ms: body.enqueued_at_ms,
         run_at_ms: (stored.run_at_ms > 0).then_some(stored.run_at_ms),
         ended_at_ms: stored.ended.map(|(_, at_ms)| at_ms),
-        dedup_key: body.dedup_key,
+        dedup_key,
         headers: body.headers,
         payload_bytes: body.payload.size_bytes(),
         payload: None,

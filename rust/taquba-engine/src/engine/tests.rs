@@ -1,16 +1,20 @@
 //! The engine on real stores: memory and local disk.
 
 mod gated;
+mod memos;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::command::{Claim, Delivery, NewJob, NewRun, Reply, Start, StepOutcome, Verdict, Work};
+use crate::command::{
+    Claim, Delivery, NewJob, NewRun, Reply, Start, StepOutcome, TerminalStatuses, Verdict, Work,
+};
 use crate::ids::{ClaimToken, QueueName};
 use crate::log::Access;
 use crate::record::Headers;
@@ -130,7 +134,8 @@ fn submit(run_id: &str) -> Command {
         priority: None,
         start: Start::Now,
         max_attempts: None,
-        observed: false,
+        observed: TerminalStatuses::NONE,
+        memo_retention: None,
         retention: None,
     };
     Command::Submit { queue: queue(), runs: vec![run] }
@@ -210,7 +215,7 @@ async fn a_subscription_carries_a_run_from_step_to_step() {
     let subscribe = Command::Subscribe {
         queue: queue(),
         concurrency: 4,
-        observes_runs: false,
+        observes_runs: TerminalStatuses::NONE,
         job_timeout: None,
     };
     client.call(subscribe).await.expect("subscribed");
@@ -244,7 +249,7 @@ async fn a_job_that_is_due_later_comes_by_itself() {
     let subscribe = Command::Subscribe {
         queue: queue(),
         concurrency: 1,
-        observes_runs: false,
+        observes_runs: TerminalStatuses::NONE,
         job_timeout: None,
     };
     client.call(subscribe).await.expect("subscribed");

@@ -12,7 +12,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::errand::{self, Errand, Uploaded};
+use super::errand::{self, Errand, Sweeps, Uploaded};
 use super::gather::{Departure, Gather};
 use super::held::{Held, HeldQueue};
 use super::inbox::{Cost, Inbox, Message};
@@ -54,6 +54,7 @@ pub(super) struct Turner {
     asking: BTreeMap<u64, Origin>,
     next_query: u64,
     uploads: Uploads,
+    sweeps: Sweeps,
     outgoing: BTreeMap<OutletId, Vec<Delivery>>,
     /// A close that waits for uploads: what was sent before it is carried out before it.
     draining: Option<oneshot::Sender<Result<()>>>,
@@ -93,6 +94,7 @@ impl Turner {
             asking: BTreeMap::new(),
             next_query: 0,
             uploads: Uploads::new(epoch, offload_threshold),
+            sweeps: Sweeps::default(),
             outgoing: BTreeMap::new(),
             draining: None,
             closing: None,
@@ -274,7 +276,8 @@ impl Turner {
         fx: &mut Effects,
     ) {
         if let Command::Settle { token, .. } = command {
-            let verdict = Verdict::Nack { error: format!("its outcome was not uploaded: {error}") };
+            let error = format!("its outcome was not uploaded: {error}");
+            let verdict = Verdict::Nack { error, retry_after: None };
             let nack = Command::Settle { token: *token, verdict, effects: Vec::new() };
             self.state.apply(Origin { ticket: None, ..origin }, nack, now, fx);
         }
@@ -312,9 +315,21 @@ impl Turner {
             let (log, path) = (Arc::clone(&self.log), self.inbox.path.clone());
             self.errands.push(Box::pin(errand::value(log, path, key, number)));
         }
+        if !fx.memo_sweeps.is_empty() {
+            self.hold_or_release(Held::Sweep(std::mem::take(&mut fx.memo_sweeps)));
+        }
         if !fx.unnamed.is_empty() {
             let names = std::mem::take(&mut fx.unnamed);
             self.errands.push(Box::pin(errand::delete(Arc::clone(&self.log), names)));
+        }
+    }
+
+    /// Begins sweeps of memos, while there is room for what they delete.
+    fn sweep(&mut self) {
+        while self.state.row_bytes() < COMMIT_BYTES_MAX
+            && let Some(row) = self.sweeps.begin()
+        {
+            self.errands.push(Box::pin(errand::memos(Arc::clone(&self.log), row)));
         }
     }
 
@@ -361,6 +376,10 @@ impl Turner {
                 self.errands.push(Box::pin(errand::answer(log, path, number, query)));
             }
             Held::Load(rows) => self.load(rows),
+            Held::Sweep(rows) => {
+                self.sweeps.add(rows);
+                self.sweep();
+            }
             Held::Cost(cost) => self.inbox.settle_cost(cost),
         }
     }
@@ -428,6 +447,7 @@ impl Turner {
             self.release(held);
         }
         self.state.on_durable(number, now, fx);
+        self.sweep();
     }
 
     async fn wait(&mut self, now: Now, departs_at: Option<Instant>) -> Woken {
@@ -464,6 +484,13 @@ impl Turner {
                 let now = self.now();
                 self.state.object_read(row, &object, read, now, fx);
             }
+            Errand::Memos(row, found) => {
+                let found = found.inspect_err(|error| tracing::warn!(%error, "memos stay for now"));
+                let now = self.now();
+                self.state.memos_found(row, found.ok(), now);
+                self.sweeps.end();
+                self.sweep();
+            }
             Errand::Value(key, number, read) => self.state.value_read(&key, number, read, fx),
             Errand::Uploaded(uploaded) => self.end_upload(*uploaded, fx),
             Errand::Deleted => {}
@@ -491,7 +518,7 @@ impl Turner {
                 None if self.state.is_awaited(row) => {
                     return Err(damaged(row, &Undecodable("it is gone".into())));
                 }
-                None => self.state.not_found(row, fx),
+                None => self.state.not_found(row, now, fx),
             }
         }
         Ok(())

@@ -121,6 +121,7 @@ fn each_payload(command: &mut Command, visit: &mut dyn FnMut(&mut Payload)) {
     match command {
         Command::Enqueue { jobs, .. } => jobs.iter_mut().for_each(|job| visit(&mut job.payload)),
         Command::Submit { runs, .. } => runs.iter_mut().for_each(|run| visit(&mut run.input)),
+        Command::MemoPut { value, .. } => visit(value),
         Command::Settle { verdict, effects, .. } => {
             for effect in effects {
                 if let Effect::Enqueue { jobs, .. } = effect {

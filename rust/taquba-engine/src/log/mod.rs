@@ -15,6 +15,7 @@
 //! | `reader.rs` | the same database for somebody who owns nothing and writes nothing |
 //! | `rows.rs` | reading rows, for both |
 //! | `payloads.rs` | payloads that are objects of their own |
+//! | `objects.rs` | objects beside a database, without one |
 //! | `owner.rs` | who owns the store, and whether it is alive |
 //! | `guard.rs`, `fence.rs` | between storage engine and store |
 //! | `failure.rs`, `finality.rs` | failures, told as ours |
@@ -27,6 +28,7 @@ mod failure;
 mod fence;
 mod finality;
 mod guard;
+mod objects;
 mod owner;
 mod payloads;
 mod reader;
@@ -45,6 +47,7 @@ use crate::command::OwnerInfo;
 use crate::error::Result;
 use crate::record::{PayloadName, Row};
 
+pub(crate) use objects::{Object, Objects};
 pub use reader::SlateReader;
 pub use slate::SlateLog;
 pub use target::{Access, Target};

@@ -88,12 +88,12 @@ impl SlateLog {
         written.await_durable().await.map_err(|error| self.failed(&error))
     }
 
-    /// Asks the store itself, not the storage engine.
     /// Asks the storage engine.
     async fn read<T>(&self, work: impl Future<Output = Result<T, slatedb::Error>>) -> Result<T> {
         within(&self.path, COMMIT_TIMEOUT, work).await?.map_err(|error| self.failed(&error))
     }
 
+    /// Asks the store itself, not the storage engine.
     async fn ask<T>(&self, work: impl Future<Output = object_store::Result<T>>) -> Result<T> {
         let answer = within(&self.path, COMMIT_TIMEOUT, work).await?;
         answer.map_err(|error| failure::of_store(&self.path, &error))

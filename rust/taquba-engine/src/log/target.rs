@@ -35,6 +35,12 @@ pub enum Access {
         /// Whether files and directories are synced.
         fsync: bool,
     },
+    /// To keep objects in it that somebody deletes again: it is made if it is not there, and its
+    /// directories go with their last file.
+    Beside {
+        /// Whether files and directories are synced.
+        fsync: bool,
+    },
     /// To read it: nothing is made.
     Read,
 }
@@ -102,7 +108,9 @@ impl Target {
             return Err(invalid("", "give a directory"));
         }
         match access {
-            Access::Own { .. } => std::fs::create_dir_all(dir).map_err(|error| failed(&error))?,
+            Access::Own { .. } | Access::Beside { .. } => {
+                std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
+            }
             Access::Read if !dir.exists() => {
                 let detail = "there is no such directory".to_owned();
                 return Err(Error::StoreNotFound { path: location, detail });
@@ -110,7 +118,9 @@ impl Target {
             Access::Read => {}
         }
         let files = LocalFileSystem::new_with_prefix(dir).map_err(|error| failed(&error))?;
-        let store = Arc::new(files.with_fsync(access == Access::Own { fsync: true }));
+        let syncs = matches!(access, Access::Own { fsync: true } | Access::Beside { fsync: true });
+        let tidies = matches!(access, Access::Beside { .. });
+        let store = Arc::new(files.with_fsync(syncs).with_automatic_cleanup(tidies));
         Ok(Self { store, kind: Kind::Local, location })
     }
 

@@ -41,6 +41,8 @@ pub(super) const fn reads_rows(command: &Command) -> bool {
         Command::Stats
             | Command::ListJobs { .. }
             | Command::GetJob { .. }
+            | Command::GetRun { .. }
+            | Command::ListRuns { .. }
             | Command::KvGet { .. }
             | Command::KvScan(_)
     )
@@ -58,6 +60,16 @@ pub(super) struct Answers {
 impl Answers {
     pub fn new(rows: SlateReader, clock: Arc<dyn Clock>) -> Self {
         Self { rows, clock, reopened: RwLock::new(0) }
+    }
+
+    /// What it reads.
+    pub const fn rows(&self) -> &SlateReader {
+        &self.rows
+    }
+
+    /// What messages call the store.
+    pub fn path(&self) -> &str {
+        self.rows.path()
     }
 
     /// Takes in what was committed since the last time.
@@ -111,6 +123,12 @@ impl Answers {
                     Listing { queue, state: *state, after: *after, count_max: *count_max };
                 self.jobs(&listing, moment).await.map(Reply::Jobs)
             }
+            Command::GetRun { run_id } => {
+                self.run(run_id, moment).await.map(|info| Reply::Run(Box::new(info)))
+            }
+            Command::ListRuns { filter, before, count_max } => {
+                self.runs(filter, *before, *count_max, moment).await.map(Reply::Runs)
+            }
             Command::KvGet { key } => read::value(&self.rows, path, key).await.map(Reply::Value),
             Command::KvScan(range) => {
                 check_count("limit", range.count_max, LIST_COUNT_MAX)?;
@@ -150,14 +168,10 @@ impl Answers {
         if stored.turn != job_id.turn {
             return Err(gone());
         }
-        let what = format!("queue record {}", stored.queue);
-        let queue = self.rows.get(keys::queue(stored.queue)).await?;
-        let queue = queue.as_ref().and_then(queue_of).ok_or_else(|| {
-            read::damaged(self.rows.path(), &what, &Undecodable("it does not read".into()))
-        })?;
+        let queue = self.queue_name(stored.queue).await?;
         let claim = self.rows.get(keys::claim(job_id.row)).await?;
         let claim = claim.and_then(|value| ClaimRow::decode(&value).ok());
-        let view = view_of(job_id.row, &stored, &queue.1, claim.as_ref(), moment);
+        let view = view_of(job_id.row, &stored, &queue, claim.as_ref(), moment);
         let payload = stored.body.payload.clone();
         let mut info = read::job_info(view, stored);
         info.payload = Some(match payload {
@@ -205,7 +219,15 @@ impl Answers {
         Ok(page)
     }
 
-    async fn find_queue(&self, name: &QueueName) -> Result<Option<u32>> {
+    pub(super) async fn queue_name(&self, index: u32) -> Result<QueueName> {
+        let queue = self.rows.get(keys::queue(index)).await?;
+        queue.as_ref().and_then(queue_of).map(|(_, name)| name).ok_or_else(|| {
+            let what = format!("queue record {index}");
+            read::damaged(self.path(), &what, &Undecodable("it does not read".into()))
+        })
+    }
+
+    pub(super) async fn find_queue(&self, name: &QueueName) -> Result<Option<u32>> {
         let mut found = None;
         let mut visit = |key: Bytes, value: Bytes| match queue_of(&value) {
             Some((_, other)) if other == *name => {
@@ -231,7 +253,7 @@ impl Answers {
         Ok(claims)
     }
 
-    fn decoded<T>(&self, what: &str, decoded: Result<T, Undecodable>) -> Result<T> {
+    pub(super) fn decoded<T>(&self, what: &str, decoded: Result<T, Undecodable>) -> Result<T> {
         decoded.map_err(|error| read::damaged(self.rows.path(), what, &error))
     }
 }
@@ -265,7 +287,7 @@ impl Examined {
 }
 
 /// What the rows say of a job besides its own.
-fn view_of(
+pub(super) fn view_of(
     row: u64,
     stored: &JobRow<Body>,
     queue: &QueueName,
@@ -290,6 +312,7 @@ fn view_of(
         queue: queue.clone(),
         state,
         attempts: claim.map_or(stored.attempts, |claim| claim.attempts),
+        max_attempts: stored.max_attempts,
         claimed_at_ms: claim.map(|claim| claim.started_at_ms),
         is_cancel_requested: claim.is_some_and(|claim| claim.is_cancel_requested),
     }
@@ -320,21 +343,25 @@ const fn call_of(command: &Command) -> &'static str {
             Verdict::Nack { .. } => "nack",
             Verdict::DeadLetter { .. } => "dead_letter",
             Verdict::Release | Verdict::Unseen => "release",
+            Verdict::Postpone { .. } => "postpone",
             Verdict::Step(StepOutcome::Cancel { .. }) => "cancel",
             Verdict::Step(_) => "settle",
         },
-        Command::CancelJob { .. } => "cancel",
+        Command::CancelJob { .. } | Command::CancelRun { .. } => "cancel",
         Command::WakeJob { .. } => "wake_scheduled",
         Command::RequeueJob { .. } => "requeue_dead_job",
         Command::PurgeDead { .. } => "purge_dead",
         Command::KvWrite { value: Some(_), .. } => "kv_put",
         Command::KvWrite { value: None, .. } => "kv_delete",
         Command::Submit { .. } => "submit",
+        Command::MemoGet { .. } | Command::MemoPut { .. } => "memo",
         Command::AwaitRun { .. } => "await_outcome",
         Command::Subscribe { .. } | Command::Unsubscribe { .. } => "run_worker",
         Command::Withdraw { .. }
         | Command::GetJob { .. }
         | Command::ListJobs { .. }
+        | Command::GetRun { .. }
+        | Command::ListRuns { .. }
         | Command::KvGet { .. }
         | Command::KvScan(_)
         | Command::Owner

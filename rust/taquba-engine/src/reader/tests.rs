@@ -1,5 +1,7 @@
 //! A reader beside rows as an owner writes them, and beside an owner.
 
+mod runs;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -81,9 +83,14 @@ struct Replies(Mutex<BTreeMap<Ticket, oneshot::Sender<Result<Reply>>>>);
 impl Outlet for Replies {
     fn deliver(&self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
-            let Delivery::Reply { ticket, result } = delivery else { panic!("{delivery:?}") };
-            let waiting = self.0.lock().remove(&ticket).expect("one reply per call");
-            let _ = waiting.send(result);
+            match delivery {
+                Delivery::Reply { ticket, result } => {
+                    let waiting = self.0.lock().remove(&ticket).expect("one reply per call");
+                    let _ = waiting.send(result);
+                }
+                Delivery::CancelRequested { .. } => {}
+                other => panic!("{other:?}"),
+            }
         }
     }
 }

@@ -54,6 +54,9 @@ impl Body {
     }
 }
 
+/// What the dedup key of a step starts with; its run and number follow: `run:{run_id}:{step_number}`.
+pub const STEP_KEY_PREFIX: &str = "run:";
+
 /// What a job is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyWork {

@@ -5,7 +5,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::ids::{KvKey, RunId};
+use crate::ids::{KvKey, MemoKey, RunId};
+use crate::record::PayloadName;
 
 /// Format, epoch, clean mark.
 pub const META: &[u8] = b"m";
@@ -21,6 +22,12 @@ pub const CLAIM: u8 = b'c';
 pub const KV: u8 = b'k';
 /// Runs.
 pub const RUN: u8 = b'r';
+/// Memos.
+pub const MEMO: u8 = b'v';
+/// Objects that memos name.
+pub const MEMO_OBJECT: u8 = b'w';
+/// When the memos of a run that has ended are deleted.
+pub const MEMO_SWEEP: u8 = b'e';
 /// Damaged rows, moved aside.
 pub const QUARANTINE: u8 = b'x';
 
@@ -58,6 +65,54 @@ pub fn kv(key: &KvKey) -> Bytes {
 #[must_use]
 pub fn kv_of(key: &[u8]) -> Option<KvKey> {
     std::str::from_utf8(key.get(1..)?).ok()?.parse().ok()
+}
+
+/// The key of a memo: of the run in this row, of a step, and the digest of what the user named it.
+#[must_use]
+pub fn memo(row: u64, step_number: u32, key: &MemoKey) -> Bytes {
+    let mut rest = Vec::with_capacity(8 + 4 + 32);
+    rest.extend_from_slice(&row.to_be_bytes());
+    rest.extend_from_slice(&step_number.to_be_bytes());
+    rest.extend_from_slice(key.as_bytes());
+    tagged(MEMO, &rest)
+}
+
+/// What the keys of all memos of a run start with.
+#[must_use]
+pub fn memos_of(row: u64) -> Bytes {
+    tagged(MEMO, &row.to_be_bytes())
+}
+
+/// The key that says that a memo of the run in this row names an object.
+#[must_use]
+pub fn memo_object(row: u64, name: PayloadName) -> Bytes {
+    let mut rest = Vec::with_capacity(8 + 4 + 8);
+    rest.extend_from_slice(&row.to_be_bytes());
+    rest.extend_from_slice(&name.epoch.to_be_bytes());
+    rest.extend_from_slice(&name.number.to_be_bytes());
+    tagged(MEMO_OBJECT, &rest)
+}
+
+/// What the keys of all objects that a run's memos name start with.
+#[must_use]
+pub fn memo_objects_of(row: u64) -> Bytes {
+    tagged(MEMO_OBJECT, &row.to_be_bytes())
+}
+
+/// Reads the object's name behind a tag and a row.
+#[must_use]
+pub fn memo_object_name_of(key: &[u8]) -> Option<PayloadName> {
+    let name = key.get(9..21).filter(|_| key.len() == 21)?;
+    Some(PayloadName {
+        epoch: u32::from_be_bytes(name[..4].try_into().ok()?),
+        number: u64::from_be_bytes(name[4..].try_into().ok()?),
+    })
+}
+
+/// The key that says when the memos of the run in this row are deleted.
+#[must_use]
+pub fn memo_sweep(row: u64) -> Bytes {
+    tagged(MEMO_SWEEP, &row.to_be_bytes())
 }
 
 /// Where a damaged row is moved to.

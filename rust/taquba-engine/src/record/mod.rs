@@ -16,19 +16,24 @@
 //! | `c` row (8 bytes, big-endian) | an open claim | `meta.rs` |
 //! | `k` key | a value of the key-value space | `kv.rs` |
 //! | `r` run id | a run: live or ended | `run.rs` |
+//! | `v` row, step, digest (8, 4, 32 bytes) | a memo of the run that was submitted under this row | `memo.rs` |
+//! | `w` row, epoch, number (8, 4, 8 bytes) | nothing: a memo of that run names this object | `keys.rs` |
+//! | `e` row | when the memos of that run, which has ended, are deleted | `memo.rs` |
 //! | `x` damaged key | the damaged value, moved aside | `keys.rs` |
 
 mod headers;
 mod job;
 pub mod keys;
 mod kv;
+mod memo;
 mod meta;
 mod payload;
 mod run;
 
 pub use headers::{Headers, RESERVED_HEADER_PREFIX};
-pub use job::{Body, BodyWork, JobEnd, JobRow};
+pub use job::{Body, BodyWork, JobEnd, JobRow, STEP_KEY_PREFIX};
 pub use kv::{decode_value, encode_value};
+pub use memo::{MemoSweepRow, decode_memo, encode_memo};
 pub use meta::{ClaimRow, Meta, QueueCounts, QueueRow, Sequence};
 pub use payload::{NotAPayloadName, Payload, PayloadFault, PayloadName, PayloadRef};
 pub use run::{EndedRun, RunRow};
@@ -38,7 +43,7 @@ use serde::de::Deserialize;
 use serde::ser::Serialize;
 
 /// The format this version writes and reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The first byte of every value.
 const VERSION: u8 = 1;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Headers, Undecodable, decode, encode};
-use crate::command::{RunOutcome, TerminalStatus};
+use crate::command::{RunOutcome, TerminalStatus, TerminalStatuses};
 use crate::ids::RunId;
 
 /// A run's row.
@@ -16,10 +16,16 @@ pub struct RunRow {
     pub row: u64,
     /// SHA-256 of its input.
     pub input_sha256: [u8; 32],
-    /// Whether a hook is to be told of its end.
-    pub observed: bool,
+    /// When it was submitted.
+    pub submitted_at_ms: u64,
+    /// Of which ends a hook is to be told.
+    pub observed: TerminalStatuses,
     /// How long its end stays known; `None` for good.
     pub retention_ms: Option<u64>,
+    /// How long its memos are kept after its end; `None` for good.
+    pub memo_retention_ms: Option<u64>,
+    /// Whether memos of it may be there.
+    pub has_memos: bool,
     /// How it ended; `None` while it is live.
     pub ended: Option<EndedRun>,
 }
@@ -39,6 +45,8 @@ pub struct EndedRun {
     pub headers: Headers,
     /// The step that ended it.
     pub final_step: u32,
+    /// Deliveries of that step.
+    pub attempts: u32,
 }
 
 impl EndedRun {
@@ -68,8 +76,11 @@ struct Stored<'a> {
     queue: u32,
     row: u64,
     input_sha256: [u8; 32],
-    observed: bool,
+    submitted_at_ms: u64,
+    observed: u8,
     retention_ms: Option<u64>,
+    memo_retention_ms: Option<u64>,
+    has_memos: bool,
     #[serde(borrow)]
     ended: Option<StoredEnd<'a>>,
 }
@@ -82,6 +93,7 @@ struct StoredEnd<'a> {
     result: Option<&'a serde_bytes::Bytes>,
     error: Option<&'a str>,
     final_step: u32,
+    attempts: u32,
     #[serde(borrow, with = "serde_bytes")]
     headers: &'a [u8],
 }
@@ -90,7 +102,7 @@ impl RunRow {
     /// The row's value.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        const FIXED_BYTES_MAX: usize = 96;
+        const FIXED_BYTES_MAX: usize = 128;
         let ended = self.ended.as_ref();
         let size_hint = ended.map_or(0, |end| {
             end.result.as_ref().map_or(0, Bytes::len)
@@ -102,14 +114,18 @@ impl RunRow {
                 queue: self.queue,
                 row: self.row,
                 input_sha256: self.input_sha256,
-                observed: self.observed,
+                submitted_at_ms: self.submitted_at_ms,
+                observed: self.observed.bits(),
                 retention_ms: self.retention_ms,
+                memo_retention_ms: self.memo_retention_ms,
+                has_memos: self.has_memos,
                 ended: ended.map(|end| StoredEnd {
                     at_ms: end.at_ms,
                     status: end.status.into(),
                     result: end.result.as_deref().map(serde_bytes::Bytes::new),
                     error: end.error.as_deref(),
                     final_step: end.final_step,
+                    attempts: end.attempts,
                     headers: end.headers.as_bytes(),
                 }),
             },
@@ -133,14 +149,19 @@ impl RunRow {
                 headers: Headers::from_stored(end.headers)
                     .ok_or_else(|| Undecodable("headers do not read to their end".into()))?,
                 final_step: end.final_step,
+                attempts: end.attempts,
             })
         };
         Ok(Self {
             queue: stored.queue,
             row: stored.row,
             input_sha256: stored.input_sha256,
-            observed: stored.observed,
+            submitted_at_ms: stored.submitted_at_ms,
+            observed: TerminalStatuses::from_bits(stored.observed)
+                .ok_or_else(|| Undecodable(format!("ways to end {:#x}", stored.observed)))?,
             retention_ms: stored.retention_ms,
+            memo_retention_ms: stored.memo_retention_ms,
+            has_memos: stored.has_memos,
             ended: stored.ended.map(read_end).transpose()?,
         })
     }

@@ -1,7 +1,7 @@
 //! Stored forms: round trips, limits, damage.
 
 use super::*;
-use crate::command::{Attempt, AttemptEnd, DedupScope, TerminalStatus};
+use crate::command::{Attempt, AttemptEnd, DedupScope, TerminalStatus, TerminalStatuses};
 use crate::error::Error;
 use crate::limits::{HEADERS_BYTES_MAX, HEADERS_COUNT_MAX};
 
@@ -111,11 +111,21 @@ fn a_run_reads_back_as_it_was_written() {
         error: None,
         headers: Headers::new([("a", "1")]).expect("good headers"),
         final_step: 4,
+        attempts: 2,
     };
     for ended in [None, Some(ended)] {
         let input_sha256 = [9; 32];
-        let row =
-            RunRow { queue: 1, row: 2, input_sha256, observed: true, retention_ms: Some(5), ended };
+        let row = RunRow {
+            queue: 1,
+            row: 2,
+            input_sha256,
+            submitted_at_ms: 11,
+            observed: TerminalStatuses::ALL,
+            retention_ms: Some(5),
+            memo_retention_ms: None,
+            has_memos: true,
+            ended,
+        };
 
         assert_eq!(RunRow::decode(&row.encode()), Ok(row));
     }

@@ -4,7 +4,7 @@
 //! # Invariants
 //!
 //! 1. The bodies of waiting jobs take at most [`BODY_CACHE_BYTES_MAX`]. Those that come last are
-//!    claimed last, so it is theirs that are read again.
+//!    claimed last, so it is theirs that are read again; so are those of jobs that wait for long.
 //! 2. A payload object is deleted once no row names it, and not before that is durable.
 
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use crate::clock::Now;
 use crate::command::AttemptEnd;
 use crate::error::Error;
 use crate::ids::{ClaimToken, JobId};
-use crate::limits::{BODY_CACHE_BYTES_MAX, READ_AHEAD_ROWS};
+use crate::limits::{BODY_CACHE_BYTES_MAX, BODY_CACHE_WAIT_MAX, READ_AHEAD_ROWS};
+use crate::options::bounded_ms;
 use crate::record::{Body, JobRow, Payload, PayloadFault, PayloadName, PayloadRef, Undecodable};
 
 /// What is done to a waiting or dead job once its body has been read: its row is written anew.
@@ -25,13 +26,28 @@ use crate::record::{Body, JobRow, Payload, PayloadFault, PayloadName, PayloadRef
 pub(super) enum Change {
     Wake(JobId),
     Requeue(JobId),
+    /// The run whose step is in this row ends.
+    CancelRun {
+        row: u64,
+        tells_hook: bool,
+    },
+}
+
+impl Change {
+    const fn row(self) -> u64 {
+        match self {
+            Self::Wake(job_id) | Self::Requeue(job_id) => job_id.row,
+            Self::CancelRun { row, .. } => row,
+        }
+    }
 }
 
 impl State {
-    /// Keeps a waiting job's body in memory while there is room.
-    pub(super) fn keep_body(&mut self, row: u64, body: Arc<Body>) {
+    /// Keeps a waiting job's body in memory while there is room, unless it waits for long.
+    pub(super) fn keep_body(&mut self, row: u64, body: Arc<Body>, now: Now) {
         let size_bytes = body.size_bytes();
-        if self.cached_bytes + size_bytes > BODY_CACHE_BYTES_MAX {
+        let is_wanted = self.job(row).due.wait_ms(now) <= bounded_ms(BODY_CACHE_WAIT_MAX);
+        if !is_wanted || self.cached_bytes + size_bytes > BODY_CACHE_BYTES_MAX {
             return;
         }
         let entry = self.job_mut(row);
@@ -69,7 +85,7 @@ impl State {
 
     /// Has a job changed when its body has been read.
     pub(super) fn park(&mut self, origin: Origin, change: Change, fx: &mut Effects) {
-        let (Change::Wake(JobId { row, .. }) | Change::Requeue(JobId { row, .. })) = change;
+        let row = change.row();
         self.parked.entry(row).or_default().push((origin, change));
         // The row as it is now may still be on its way to the log.
         fx.late_loads.push(row);
@@ -96,7 +112,7 @@ impl State {
         }
         let Some(token) = self.loading.remove(&row) else {
             if is_current && self.job_is(row, Stage::Pending) {
-                self.keep_body(row, body);
+                self.keep_body(row, body, now);
             }
             return Ok(());
         };
@@ -112,9 +128,9 @@ impl State {
     }
 
     /// The row is not there any more: answers the commands that waited for it.
-    pub fn not_found(&mut self, row: u64, fx: &mut Effects) {
+    pub fn not_found(&mut self, row: u64, now: Now, fx: &mut Effects) {
         for (origin, change) in self.parked.remove(&row).unwrap_or_default() {
-            self.resume(origin, change, None, Now::default(), fx);
+            self.resume(origin, change, None, now, fx);
         }
     }
 
@@ -131,6 +147,10 @@ impl State {
             (Change::Requeue(job_id), Some(body)) => self.requeue_with(job_id, body, now),
             (Change::Wake(job_id) | Change::Requeue(job_id), None) => {
                 Err(Error::JobNotFound { job_id: job_id.to_string() })
+            }
+            (Change::CancelRun { row, tells_hook }, body) => {
+                let body = body.as_deref();
+                return self.resume_cancel_run(origin, (row, tells_hook), body, now, fx);
             }
         };
         fx.promise(origin, result);
@@ -171,7 +191,7 @@ impl State {
         let lease = self.end_lease(token);
         self.forget_delivery(token, &lease, now, fx);
         if self.job(lease.row).is_cancel_requested {
-            self.remove_cancelled(lease.row);
+            self.end_cancelled(lease.row, now, fx);
             return;
         }
         let name = object.name;

@@ -18,7 +18,9 @@ use super::job::Stage;
 use super::lease::{Holder, Lease};
 use super::{Effects, Origin, OutletId, State};
 use crate::clock::Now;
-use crate::command::{Claim, Reply, RunOutcome, SubscriptionId, TerminalStatus, Work};
+use crate::command::{
+    Claim, Reply, RunOutcome, SubscriptionId, TerminalStatus, TerminalStatuses, Work,
+};
 use crate::error::Result;
 use crate::ids::{ClaimToken, QueueName};
 use crate::limits::{CLAIM_COUNT_MAX, CONCURRENCY_MAX};
@@ -44,7 +46,8 @@ pub(super) struct Terms {
     pub origin: Origin,
     pub queue: u32,
     pub count_max: usize,
-    pub lease: Duration,
+    /// `None`: until it is settled, or its consumer has gone.
+    pub lease: Option<Duration>,
 }
 
 /// A pull whose bodies are not all there yet.
@@ -64,13 +67,14 @@ impl State {
         outlet: OutletId,
         queue: &QueueName,
         concurrency: usize,
-        observes_runs: bool,
+        observes_runs: TerminalStatuses,
         job_timeout: Option<Duration>,
     ) -> Result<Reply> {
         check_count("concurrency", concurrency, CONCURRENCY_MAX)?;
         check_lease("job_timeout", job_timeout)?;
         let queue = self.queue_index(queue)?;
-        self.queues.at_mut(queue).observes_runs |= observes_runs;
+        let observed = &mut self.queues.at_mut(queue).observes_runs;
+        *observed = observed.union(observes_runs);
         let id = self.next_subscription;
         self.next_subscription += 1;
         self.subscriptions.insert(
@@ -101,7 +105,10 @@ impl State {
         self.leave(outlet);
         let ids: Vec<_> =
             self.subscriptions.iter().filter(|(_, s)| mine(s)).map(|(&id, _)| id).collect();
-        for token in self.leases.held_by(&ids) {
+        for token in self.leases.held_by(outlet, &ids) {
+            if self.leases.get(token).is_none() {
+                continue;
+            }
             self.release(token, now, fx);
         }
         self.subscriptions.retain(|_, s| !mine(s));
@@ -114,6 +121,7 @@ impl State {
         }
         self.waiting.drop_outlet(outlet);
         self.runs.drop_waiters(outlet);
+        self.handovers.drop_outlet(outlet);
     }
 
     /// Hands ready jobs to the pulls that wait for them, then to the subscriptions that can take
@@ -169,7 +177,7 @@ impl State {
         check_count("count", count_max, CLAIM_COUNT_MAX)?;
         check_lease("lease", lease)?;
         check_duration("timeout", wait.unwrap_or_default())?;
-        let lease = lease.unwrap_or(self.options.queue_config(queue).lease_duration);
+        let lease = Some(lease.unwrap_or(self.options.queue_config(queue).lease_duration));
         let queue = match (self.queues.find(queue), wait) {
             (Some(index), _) => index,
             (None, None) => {
@@ -198,21 +206,32 @@ impl State {
         now: Now,
         fx: &mut Effects,
     ) -> bool {
-        let Terms { origin, queue, count_max, lease } = terms;
-        let rows: Vec<u64> =
-            std::iter::from_fn(|| self.take_ready(queue)).take(count_max).collect();
+        let ready = std::iter::from_fn(|| self.take_ready(terms.queue));
+        let rows: Vec<u64> = ready.take(terms.count_max).collect();
         if rows.is_empty() {
             return false;
         }
+        self.grant_rows(terms, until_ms, rows, now, fx);
+        true
+    }
+
+    /// Grants a pull these jobs, which are pending and in no index.
+    pub(super) fn grant_rows(
+        &mut self,
+        terms: Terms,
+        until_ms: Option<u64>,
+        rows: Vec<u64>,
+        now: Now,
+        fx: &mut Effects,
+    ) {
         let pull = self.next_pull;
         self.next_pull += 1;
         let (claims, missing) = (Vec::new(), rows.len());
         self.pulls.insert(pull, Pull { terms, until_ms, claims, missing });
         for (place, row) in rows.into_iter().enumerate() {
-            let holder = Holder::Pull { pull, place, outlet: origin.outlet };
-            self.grant(row, holder, Some(lease), now, fx);
+            let holder = Holder::Pull { pull, place, outlet: terms.origin.outlet };
+            self.grant(row, holder, terms.lease, now, fx);
         }
-        true
     }
 
     fn take_ready(&mut self, queue: u32) -> Option<u64> {
@@ -274,7 +293,7 @@ impl State {
         let holder = self.leases.get(token).expect("the caller looked it up").holder;
         let claim = self.claim_of(token, body, payload);
         match holder {
-            Holder::Subscription(_) if !self.may_leave(token) => {}
+            Holder::Subscription(_) if !self.may_leave(token, now, fx) => {}
             Holder::Subscription(id) => {
                 self.leases.start(token, now);
                 let outlet = self.subscriptions[&id].outlet;
@@ -285,12 +304,12 @@ impl State {
     }
 
     /// Whether a claim is worth delivering still: a job that was cancelled meanwhile is gone now.
-    fn may_leave(&mut self, token: ClaimToken) -> bool {
+    fn may_leave(&mut self, token: ClaimToken, now: Now, fx: &mut Effects) -> bool {
         let Some(row) = self.leases.get(token).map(|lease| lease.row) else { return false };
         let is_cancelled = self.job(row).is_cancel_requested;
         if is_cancelled {
             self.end_lease(token);
-            self.remove_cancelled(row);
+            self.end_cancelled(row, now, fx);
         }
         !is_cancelled
     }
@@ -330,7 +349,8 @@ impl State {
             let mut pull = self.pulls.remove(&id).expect("looked up above");
             pull.claims.sort_by_key(|(place, _)| *place);
             let claims = pull.claims.into_iter().map(|(_, claim)| claim);
-            let claims: Vec<_> = claims.filter(|claim| self.may_leave(claim.token)).collect();
+            let claims: Vec<_> =
+                claims.filter(|claim| self.may_leave(claim.token, now, fx)).collect();
             for claim in &claims {
                 self.leases.start(claim.token, now);
             }

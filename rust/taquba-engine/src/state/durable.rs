@@ -61,7 +61,7 @@ impl State {
             }
             self.activations.pop_front();
             match activation {
-                Activation::Job(id) => self.activate(id, now),
+                Activation::Job(id) => self.activate(id, now, fx),
                 Activation::Delivery(token) => self.deliver(token, now, fx),
                 Activation::Unnamed(name) => fx.unnamed.push(name),
             }
@@ -94,11 +94,12 @@ impl State {
         }
     }
 
-    fn activate(&mut self, id: JobId, now: Now) {
+    fn activate(&mut self, id: JobId, now: Now, fx: &mut Effects) {
         let Some(entry) = self.jobs.get(id.row) else { return };
         if entry.turn == id.turn && entry.stage == Stage::Committing {
             self.end_commit(id.row);
             self.place(id.row, now);
+            self.hand_notification(id.row, now, fx);
         }
     }
 
@@ -125,12 +126,7 @@ impl State {
     /// Puts a job whose form is durable where it waits: for a claim, or for its time.
     pub(super) fn place(&mut self, row: u64, now: Now) {
         let entry = self.job_mut(row);
-        let is_due = match entry.due {
-            Due::Now => true,
-            Due::MonoMs(at_ms) => at_ms <= now.mono_ms,
-            Due::WallMs(at_ms) => at_ms <= now.wall_ms,
-        };
-        if is_due {
+        if entry.due.wait_ms(now) == 0 {
             self.make_ready(row);
             return;
         }

@@ -47,3 +47,14 @@ impl State {
         }
     }
 }
+
+/// Effects that will not happen: what was uploaded for them is not needed.
+pub(super) fn disown_effects(effects: &[Effect], fx: &mut Effects) {
+    for effect in effects {
+        if let Effect::Enqueue { jobs, .. } = effect {
+            for job in jobs {
+                fx.disown(&job.payload);
+            }
+        }
+    }
+}

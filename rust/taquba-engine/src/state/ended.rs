@@ -15,7 +15,7 @@ use super::schedule::Expired;
 use super::settle::Ended;
 use super::{Effects, Origin, State};
 use crate::clock::Now;
-use crate::command::{JobCancelled, Reply, Start};
+use crate::command::{Reply, Start};
 use crate::error::{Error, Result};
 use crate::ids::{JobId, QueueName};
 use crate::limits::PURGE_COUNT_MAX;
@@ -26,12 +26,11 @@ impl State {
     /// Dead-letters a claimed job. The run of a step fails with it.
     pub(super) fn bury(&mut self, row: u64, ended: Ended<'_>, now: Now, fx: &mut Effects) {
         let body = self.with_attempt(row, ended, now);
-        let entry = self.job(row);
-        let (queue, turn) = (entry.queue, entry.turn);
+        let queue = self.job(row).queue;
         self.queues.totals(queue).dead_total += 1;
         self.keep_ended(row, &body, JobEnd::Dead, now);
         if let BodyWork::Step { run_id } = &body.work {
-            self.fail_run(run_id, &body, turn, now, fx);
+            self.fail_run(row, run_id, &body, now, fx);
         }
     }
 
@@ -151,53 +150,6 @@ impl State {
             ));
         }
         Ok(())
-    }
-
-    /// Removes a job that waits; asks the holder of a claimed one to stop.
-    pub(super) fn cancel_job(&mut self, job_id: JobId, fx: &mut Effects) -> Result<Reply> {
-        let entry = self.find(job_id)?;
-        let row = job_id.row;
-        match (entry.kind, entry.stage) {
-            (_, Stage::Done | Stage::Dead) => {
-                return Err(Error::JobNotFound { job_id: job_id.to_string() });
-            }
-            (Kind::Step, _) => {
-                return Err(wrong_state("a step of a run", job_id, "cancel the run instead"));
-            }
-            (Kind::Notification, _) => {
-                let remedy = "its hook has to be told";
-                return Err(wrong_state("the notification of a run's end", job_id, remedy));
-            }
-            (Kind::Plain, Stage::Claimed) => {
-                self.request_cancel(row, fx);
-                return Ok(Reply::JobCancelled(JobCancelled::Requested));
-            }
-            (Kind::Plain, Stage::Pending | Stage::Scheduled | Stage::Committing) => {}
-        }
-        self.drop_body(row);
-        self.take_from_index(row);
-        self.remove_cancelled(row);
-        Ok(Reply::JobCancelled(JobCancelled::Removed))
-    }
-
-    fn request_cancel(&mut self, row: u64, fx: &mut Effects) {
-        let entry = self.job_mut(row);
-        if std::mem::replace(&mut entry.is_cancel_requested, true) {
-            return;
-        }
-        let held = self.leases.iter().find(|(_, lease)| lease.row == row);
-        let (token, lease) = held.expect("a claimed job has a lease");
-        if lease.is_delivered {
-            fx.cancels.push((self.outlet_of(lease), token));
-        }
-        // Written at once: the request has to survive a restart.
-        self.write_claim(token);
-    }
-
-    pub(super) fn remove_cancelled(&mut self, row: u64) {
-        let queue = self.job(row).queue;
-        self.queues.totals(queue).cancelled_total += 1;
-        self.remove(row);
     }
 
     /// Takes a waiting job out of what is ready or scheduled.

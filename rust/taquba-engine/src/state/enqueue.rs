@@ -44,7 +44,9 @@ impl State {
         fx: &mut Effects,
     ) -> Enqueued {
         let dedup = job.dedup_key.as_deref().map(digest128);
-        if let Some(&live) = dedup.and_then(|key| self.dedup.get(&(queue, key))) {
+        let holder = dedup.and_then(|key| self.dedup.get(&(queue, key)).copied());
+        let step = || self.step_with_key(queue, job.dedup_key.as_deref()?);
+        if let Some(live) = holder.or_else(step) {
             fx.disown(&job.payload);
             return Enqueued { job_id: self.job(live).id(live), is_new: false };
         }
@@ -67,11 +69,17 @@ impl State {
             history: Vec::new(),
             work: BodyWork::Job,
         };
-        Enqueued { job_id: self.insert(entry, body, run_at_ms), is_new: true }
+        Enqueued { job_id: self.insert(entry, body, run_at_ms, now), is_new: true }
     }
 
     /// Adds a job in a row of its own. It becomes claimable when its commit is durable.
-    pub(super) fn insert(&mut self, mut entry: JobEntry, body: Body, run_at_ms: u64) -> JobId {
+    pub(super) fn insert(
+        &mut self,
+        mut entry: JobEntry,
+        body: Body,
+        run_at_ms: u64,
+        now: Now,
+    ) -> JobId {
         let row = self.take_row();
         let id = entry.id(row);
         entry.kind = Kind::of(&body.work);
@@ -82,7 +90,7 @@ impl State {
         self.name_object(row, &body.payload);
         self.hold_dedup(row);
         self.begin_commit(row);
-        self.keep_body(row, Arc::new(body));
+        self.keep_body(row, Arc::new(body), now);
         self.activate_when_durable(Activation::Job(id));
         id
     }

@@ -24,6 +24,7 @@
 use std::sync::Arc;
 
 use super::Digest128;
+use crate::clock::Now;
 use crate::command::{DedupScope, JobState};
 use crate::error::Error;
 use crate::ids::JobId;
@@ -88,6 +89,17 @@ pub(super) enum Due {
     MonoMs(u64),
     /// On the wall clock: a date, a delay that an earlier process gave, or the end of a job.
     WallMs(u64),
+}
+
+impl Due {
+    /// How long it waits from now on.
+    pub const fn wait_ms(self, now: Now) -> u64 {
+        match self {
+            Self::Now => 0,
+            Self::MonoMs(at_ms) => at_ms.saturating_sub(now.mono_ms),
+            Self::WallMs(at_ms) => at_ms.saturating_sub(now.wall_ms),
+        }
+    }
 }
 
 /// What a job is about, as far as decisions depend on it.

@@ -5,7 +5,7 @@
 //! 1. At most one live lease exists per job.
 //! 2. A token is never handed out twice, not even after a restart: it starts with the epoch.
 //! 3. Leases run on the monotonic clock: no jump of the wall clock ends or prolongs one.
-//! 4. A lease without a duration is kept by the engine for as long as its subscription lives.
+//! 4. A lease without a duration is kept by the engine for as long as its consumer lives.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -142,14 +142,12 @@ impl Leases {
         Some(lease)
     }
 
-    /// Remembers a pulled job's claim for the error of a late outcome.
+    /// Remembers a claim for the error of a late outcome.
     pub fn remember(&mut self, token: ClaimToken, id: JobId, lease: &Lease) {
-        if let (Holder::Pull { .. }, Some(duration)) = (lease.holder, lease.duration) {
-            if self.remembered.len() == REMEMBERED_COUNT {
-                self.remembered.pop_front();
-            }
-            self.remembered.push_back((token, id, duration));
+        if self.remembered.len() == REMEMBERED_COUNT {
+            self.remembered.pop_front();
         }
+        self.remembered.push_back((token, id, lease.duration.unwrap_or_default()));
     }
 
     /// What to tell somebody who settles with a token that is over.
@@ -162,11 +160,11 @@ impl Leases {
         Error::ClaimLost { job_id, lease }
     }
 
-    /// Tokens held by these subscriptions, oldest first.
-    pub fn held_by(&self, ids: &[SubscriptionId]) -> Vec<ClaimToken> {
+    /// Tokens that the engine keeps for a consumer and these subscriptions of it, oldest first.
+    pub fn held_by(&self, consumer: OutletId, ids: &[SubscriptionId]) -> Vec<ClaimToken> {
         let held = |lease: &Lease| match lease.holder {
             Holder::Subscription(id) => ids.contains(&id),
-            Holder::Pull { .. } => false,
+            Holder::Pull { outlet, .. } => outlet == consumer && lease.duration.is_none(),
         };
         self.by_token.iter().filter(|(_, lease)| held(lease)).map(|(&token, _)| token).collect()
     }

@@ -24,8 +24,10 @@
 //! | claim, wait, lease, delivery | `claim.rs`, `wait.rs`, `lease.rs` |
 //! | its body and its payload object | `body.rs` |
 //! | ack, retry, and what happens along with them | `settle.rs`, `effects.rs` |
-//! | done, dead, requeued, cancelled, purged | `ended.rs` |
+//! | done, dead, requeued, purged | `ended.rs` |
+//! | cancelled: a job, or a run | `cancel.rs` |
 //! | submit, next step, end of a run, notification | `run.rs` |
+//! | what a step remembers | `memo.rs` |
 //! | key-value space | `kv.rs` |
 //! | after a restart | `recover.rs` |
 //! | looking, counting | `list.rs`, `stats.rs` |
@@ -35,6 +37,7 @@
 //! Writing rows, waiting for them and reading clocks is `engine/`; the bytes are `record/`.
 
 mod body;
+mod cancel;
 mod claim;
 mod durable;
 mod effects;
@@ -44,6 +47,7 @@ mod job;
 mod kv;
 mod lease;
 mod list;
+mod memo;
 mod paged;
 mod queue;
 mod recover;
@@ -65,11 +69,13 @@ use crate::limits::LIST_COUNT_MAX;
 use crate::options::{OpenOptions, check_count};
 use crate::record::{Payload, PayloadName, PayloadRef, Row};
 
-pub use list::JobView;
+pub use list::{JobView, RunView};
+pub use memo::{FoundMemos, MemoPlace};
 pub use recover::Recovery;
 pub use stats::queue_stats;
 
 use body::Change;
+use cancel::Handovers;
 use claim::{Pull, Subscription};
 use durable::Activation;
 use job::{JobEntry, Stage};
@@ -99,6 +105,11 @@ pub struct Origin {
     pub ticket: Option<Ticket>,
 }
 
+impl Origin {
+    /// Nobody waits for the reply.
+    const NOBODY: Self = Self { outlet: 0, ticket: None };
+}
+
 /// When a reply may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
@@ -112,7 +123,13 @@ pub enum Release {
 #[derive(Clone, Debug)]
 pub enum Query {
     /// How a run ended.
-    Run(RunId),
+    Outcome(RunId),
+    /// One run.
+    Run(RunView),
+    /// A page of runs, and where the next one begins.
+    Runs(Vec<RunView>, Option<u64>),
+    /// A memo.
+    Memo(MemoPlace),
     /// One job, with its payload.
     Job(JobView),
     /// A page of jobs, and where the next one begins.
@@ -142,6 +159,8 @@ pub struct Effects {
     pub object_reads: Vec<(u64, PayloadRef)>,
     /// Keys whose stored value is needed: read them and call [`State::value_read`].
     pub value_reads: Vec<(KvKey, u64)>,
+    /// Runs whose memos are to be deleted, by row: find them and call [`State::memos_found`].
+    pub memo_sweeps: Vec<u64>,
     /// Questions to the log.
     pub queries: Vec<(Origin, Query)>,
     /// Payload objects that no row names any more.
@@ -201,6 +220,7 @@ pub struct State {
     loading: BTreeMap<u64, ClaimToken>,
     /// Changes that wait for the body of their job.
     parked: BTreeMap<u64, Vec<(Origin, Change)>>,
+    handovers: Handovers,
     kv: KvSpace,
     activations: VecDeque<(u64, Activation)>,
     rows: Vec<Row>,
@@ -241,6 +261,13 @@ impl State {
                 fx.promise(origin, submitted);
             }
             Command::AwaitRun { run_id } => self.await_run(origin, run_id, fx),
+            Command::CancelRun { run_id, tells_hook } => {
+                self.cancel_run(origin, &run_id, tells_hook, now, fx);
+            }
+            Command::MemoPut { token, key, value } => {
+                let written = self.memo_put(token, key, &value);
+                fx.promise(origin, written);
+            }
             Command::Subscribe { queue, concurrency, observes_runs, job_timeout } => {
                 let outlet = origin.outlet;
                 fx.answer(
@@ -277,6 +304,12 @@ impl State {
                 let listed = self.list_jobs(origin, &queue, state, after, count_max, fx);
                 fx.refuse(origin, listed);
             }
+            Command::GetRun { run_id } => self.get_run(origin, &run_id, fx),
+            Command::ListRuns { filter, before, count_max } => {
+                let listed = self.list_runs(origin, &filter, before, count_max, fx);
+                fx.refuse(origin, listed);
+            }
+            Command::MemoGet { token, key } => self.memo_get(origin, token, key, fx),
             Command::KvGet { key } => fx.queries.push((origin, Query::Value(key))),
             Command::KvScan(range) => match check_count("limit", range.count_max, LIST_COUNT_MAX) {
                 Ok(()) => fx.queries.push((origin, Query::Range(range))),

@@ -110,6 +110,17 @@ impl<T> Paged<T> {
         self.remove(number).map(|value| (number, value))
     }
 
+    /// Those below `end`, the last one first.
+    pub fn range_before(&self, end: u64) -> impl Iterator<Item = (u64, &T)> {
+        let pages = self.pages.range(..=end / PAGE_SLOTS).rev();
+        let values = pages.flat_map(|(index, page)| {
+            let slots = (0..PAGE_SLOTS).filter(|slot| page.present & (1 << slot) != 0);
+            let numbers = slots.rev().map(move |slot| index * PAGE_SLOTS + slot);
+            numbers.zip(page.values.iter().rev())
+        });
+        values.skip_while(move |(number, _)| *number >= end)
+    }
+
     /// In order, from `first` on.
     pub fn range_from(&self, first: u64) -> impl Iterator<Item = (u64, &T)> {
         let pages = self.pages.range(first / PAGE_SLOTS..);
@@ -158,6 +169,12 @@ mod tests {
         let all: Vec<_> = paged.range_from(100).collect();
         let expected: Vec<_> = model.range(100..).map(|(number, value)| (*number, value)).collect();
         assert_eq!(all, expected);
+        for end in [0, 99, 128, 501, u64::MAX] {
+            let all: Vec<_> = paged.range_before(end).collect();
+            let before = model.range(..end).rev();
+            let expected: Vec<_> = before.map(|(number, value)| (*number, value)).collect();
+            assert_eq!(all, expected, "below {end}");
+        }
     }
 
     #[test]

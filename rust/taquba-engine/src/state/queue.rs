@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::State;
 use super::paged::Paged;
+use crate::command::TerminalStatuses;
 use crate::error::{Error, Result};
 use crate::ids::QueueName;
 use crate::limits::QUEUES_COUNT_MAX;
@@ -79,7 +80,7 @@ pub(super) struct Queue {
     pub dead: BTreeSet<(u64, u64)>,
     pub live_run_count: u64,
     /// A subscription of this process has a hook for the runs of this queue.
-    pub observes_runs: bool,
+    pub observes_runs: TerminalStatuses,
     /// Totals as they will be stored.
     pub totals: QueueRow,
     /// The totals differ from what is stored.
@@ -155,7 +156,7 @@ impl Queues {
             done_count: 0,
             dead: BTreeSet::new(),
             live_run_count: 0,
-            observes_runs: false,
+            observes_runs: TerminalStatuses::NONE,
             totals,
             is_dirty: false,
         });

@@ -14,13 +14,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::cancel::Handovers;
 use super::enqueue::due_of;
 use super::job::{JobEntry, Kind, Stage};
 use super::kv::KvSpace;
 use super::lease::Leases;
 use super::paged::Paged;
 use super::queue::Queues;
-use super::run::{RunEntry, Runs, step_dedup};
+use super::run::{RunEntry, Runs};
 use super::schedule::{Expired, Schedule};
 use super::settle::{Ended, after_attempt};
 use super::wait::WaitingPulls;
@@ -30,7 +31,9 @@ use crate::command::{AttemptEnd, Start};
 use crate::ids::{QueueName, RunId};
 use crate::limits::QUEUES_COUNT_MAX;
 use crate::options::OpenOptions;
-use crate::record::{Body, BodyWork, ClaimRow, JobRow, Meta, QueueRow, Row, RunRow, Sequence};
+use crate::record::{
+    Body, BodyWork, ClaimRow, JobRow, MemoSweepRow, Meta, QueueRow, Row, RunRow, Sequence,
+};
 use crate::record::{Undecodable, keys};
 
 use bytes::Bytes;
@@ -42,6 +45,8 @@ pub struct Recovery {
     now: Now,
     claims: BTreeMap<u64, ClaimRow>,
     live_runs: Vec<RunId>,
+    /// Steps whose runs were cancelled while they were being delivered.
+    cancelled: Vec<u64>,
     /// Jobs whose last attempt was cut short, and when that began.
     exhausted: Vec<(u64, Option<u64>)>,
     damaged: Vec<(Bytes, Bytes)>,
@@ -50,7 +55,8 @@ pub struct Recovery {
 impl Recovery {
     /// The tags of the rows that are needed, in the order in which they have to come: a job is placed
     /// when it comes, so what it refers to must be known by then.
-    pub const TAGS: [u8; 5] = [keys::QUEUE, keys::CLAIM, keys::RUN, keys::JOB, keys::QUARANTINE];
+    pub const TAGS: [u8; 6] =
+        [keys::QUEUE, keys::CLAIM, keys::RUN, keys::JOB, keys::MEMO_SWEEP, keys::QUARANTINE];
 
     /// Begins with nothing.
     #[must_use]
@@ -67,6 +73,7 @@ impl Recovery {
             now,
             claims: BTreeMap::new(),
             live_runs: Vec::new(),
+            cancelled: Vec::new(),
             exhausted: Vec::new(),
             damaged: Vec::new(),
         }
@@ -96,13 +103,18 @@ impl Recovery {
                 let run_id = keys::run_of(key).ok_or_else(bad_key)?;
                 let stored = RunRow::decode(value)?;
                 check_queue_index(stored.queue)?;
-                self.add_run(run_id, &stored);
+                self.add_run(run_id, &stored)?;
             }
             Some(&keys::JOB) => {
                 let row = keys::row_of(key).ok_or_else(bad_key)?;
                 let stored = JobRow::decode(value)?;
                 check_queue_index(stored.queue)?;
-                self.add_job(row, stored);
+                self.add_job(row, stored)?;
+            }
+            Some(&keys::MEMO_SWEEP) => {
+                let row = keys::row_of(key).ok_or_else(bad_key)?;
+                let at_ms = MemoSweepRow::decode(value)?.at_ms;
+                self.state.schedule.forget_at(at_ms, Expired::Memos(row));
             }
             Some(&keys::QUARANTINE) => self.state.quarantined_count += 1,
             _ => return Err(bad_key()),
@@ -131,25 +143,31 @@ impl Recovery {
         }
     }
 
-    fn add_run(&mut self, run_id: RunId, stored: &RunRow) {
+    fn add_run(&mut self, run_id: RunId, stored: &RunRow) -> Result<(), Undecodable> {
+        if !self.state.runs.insert(stored.row, RunEntry::of(run_id.clone(), stored)) {
+            return Err(Undecodable(format!("row {} of another run", stored.row)));
+        }
         self.fill_queues(stored.queue + 1);
         match (&stored.ended, stored.retention_ms) {
             (None, _) => {
                 self.state.queues.at_mut(stored.queue).live_run_count += 1;
-                self.live_runs.push(run_id.clone());
+                self.live_runs.push(run_id);
             }
             (Some(ended), Some(retention_ms)) => {
                 let at_ms = ended.at_ms.saturating_add(retention_ms);
-                self.state.schedule.forget_at(at_ms, Expired::Run(run_id.clone()));
+                self.state.schedule.forget_at(at_ms, Expired::Run(run_id));
             }
             (Some(_), None) => {}
         }
-        self.state.runs.insert(run_id, RunEntry::of(stored));
+        Ok(())
     }
 
-    fn add_job(&mut self, row: u64, stored: JobRow<Body>) {
+    fn add_job(&mut self, row: u64, stored: JobRow<Body>) -> Result<(), Undecodable> {
         self.fill_queues(stored.queue + 1);
         let state = &mut self.state;
+        if let (BodyWork::Step { run_id }, None) = (&stored.body.work, stored.ended) {
+            state.adopt_step(run_id, stored.queue, row, stored.body.enqueued_at_ms)?;
+        }
         state.next_row = state.next_row.max(row + 1).max(stored.order + 1);
         let mut entry = JobEntry {
             turn: stored.turn,
@@ -167,10 +185,7 @@ impl Recovery {
             self.insert(row, entry, &stored.body);
             self.state.delete_claim_row(row);
             self.state.count_ended(row, end, at_ms);
-            return;
-        }
-        if let BodyWork::Step { run_id } = &stored.body.work {
-            state.adopt_step(run_id, stored.queue, row);
+            return Ok(());
         }
         entry.is_suspect = !self.was_clean;
         let start = if stored.run_at_ms == 0 { Start::Now } else { Start::AtMs(stored.run_at_ms) };
@@ -178,6 +193,7 @@ impl Recovery {
         (entry.due, run_at_ms) = due_of(start, self.now);
         self.insert(row, entry, &stored.body);
         self.place(row, stored.body, claim.as_ref(), run_at_ms);
+        Ok(())
     }
 
     fn insert(&mut self, row: u64, entry: JobEntry, body: &Body) {
@@ -190,7 +206,11 @@ impl Recovery {
     fn place(&mut self, row: u64, mut body: Body, claim: Option<&ClaimRow>, run_at_ms: u64) {
         let state = &mut self.state;
         if claim.is_some_and(|claim| claim.is_cancel_requested) {
-            state.remove_cancelled(row);
+            let entry = state.job_mut(row);
+            let counted = claim.map_or(0, |claim| claim.attempts);
+            entry.attempts = entry.attempts.max(counted).min(entry.max_attempts);
+            entry.body = Some(Arc::new(body));
+            self.cancelled.push(row);
             return;
         }
         let entry = state.job_mut(row);
@@ -212,7 +232,7 @@ impl Recovery {
         }
         state.delete_claim_row(row);
         state.hold_dedup(row);
-        state.keep_body(row, Arc::new(body));
+        state.keep_body(row, Arc::new(body), self.now);
         state.place(row, self.now);
     }
 
@@ -228,6 +248,9 @@ impl Recovery {
         }
         for (row, _) in self.claims {
             self.state.write(Row::Delete(keys::claim(row)));
+        }
+        for row in self.cancelled {
+            self.state.end_cancelled(row, self.now, &mut effects);
         }
         for (row, started_at_ms) in self.exhausted {
             let error = Some("the process ended while it ran this job's last attempt");
@@ -257,6 +280,7 @@ impl State {
             waiting: WaitingPulls::default(),
             loading: BTreeMap::new(),
             parked: BTreeMap::new(),
+            handovers: Handovers::default(),
             kv: KvSpace::default(),
             activations: std::collections::VecDeque::new(),
             rows: Vec::new(),
@@ -301,8 +325,7 @@ fn check_queue_index(index: u32) -> Result<(), Undecodable> {
 
 fn dedup_of(stored: &JobRow<Body>) -> Option<super::Digest128> {
     match &stored.body.work {
-        BodyWork::Step { run_id } => Some(step_dedup(run_id, stored.turn)),
         BodyWork::Job => stored.body.dedup_key.as_deref().map(digest128),
-        BodyWork::Notification { .. } => None,
+        BodyWork::Step { .. } | BodyWork::Notification { .. } => None,
     }
 }

@@ -24,6 +24,8 @@ use crate::record::{Body, Row, keys};
 pub(super) enum Expired {
     Job(u64),
     Run(RunId),
+    /// Of the run that was submitted under this row.
+    Memos(u64),
 }
 
 /// Everything that happens by itself.
@@ -112,7 +114,7 @@ impl State {
         while self.may_forget()
             && let Some(what) = self.schedule.pop_expired(now)
         {
-            self.forget(&what);
+            self.forget(&what, fx);
         }
     }
 
@@ -183,7 +185,7 @@ impl State {
         self.make_ready(id.row);
     }
 
-    fn forget(&mut self, what: &Expired) {
+    fn forget(&mut self, what: &Expired, fx: &mut Effects) {
         match what {
             Expired::Job(row) => {
                 let queue = self.job(*row).queue;
@@ -195,6 +197,7 @@ impl State {
                     self.write(Row::Delete(keys::run(run_id)));
                 }
             }
+            Expired::Memos(row) => fx.memo_sweeps.push(*row),
         }
     }
 }

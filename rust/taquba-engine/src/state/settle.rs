@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::durable::Activation;
+use super::effects::disown_effects;
 use super::enqueue::due_of;
 use super::job::{Kind, Stage};
 use super::lease::Lease;
@@ -21,7 +22,7 @@ use crate::command::{Attempt, AttemptEnd, Effect, Reply, Start, Verdict};
 use crate::error::{Error, Result};
 use crate::ids::ClaimToken;
 use crate::limits::{ATTEMPT_ERROR_BYTES_MAX, ATTEMPTS_KEPT_MAX, ERROR_TEXT_BYTES_MAX};
-use crate::options::{Jitter, QueueConfig, bounded_ms};
+use crate::options::{Jitter, QueueConfig, bounded_ms, check_duration};
 use crate::record::{Body, BodyWork, JobEnd, Row, keys};
 
 /// How a delivery ended, for the job's history.
@@ -35,11 +36,6 @@ pub(super) struct Ended<'a> {
 impl<'a> Ended<'a> {
     pub const fn of(lease: &Lease, end: AttemptEnd, error: Option<&'a str>) -> Self {
         Self { started_at_ms: Some(lease.started_at_ms), end, error }
-    }
-
-    /// An end that nobody settled; when it began is filled in from the lease.
-    pub const fn because(end: AttemptEnd, error: &'a str) -> Self {
-        Self { started_at_ms: None, end, error: Some(error) }
     }
 }
 
@@ -58,11 +54,19 @@ impl State {
         check(&verdict, &body.work)?;
         self.check_effects(&effects)?;
         let lease = self.end_lease(token);
+        if self.settle_cancelled(row, &verdict, now, fx) {
+            disown_effects(&effects, fx);
+            return Ok(Reply::Done);
+        }
         let ended = |end, error| Ended::of(&lease, end, error);
         match verdict {
             Verdict::Ack => self.ack(row, ended(AttemptEnd::Acked, None), now),
-            Verdict::Nack { error } => {
-                self.retry_with_backoff(row, ended(AttemptEnd::Nacked, Some(&error)), now, fx);
+            Verdict::Nack { error, retry_after } => {
+                let ended = ended(AttemptEnd::Nacked, Some(&error));
+                match retry_after {
+                    Some(delay) => self.retry(row, ended, Start::After(delay), now, fx),
+                    None => self.retry_with_backoff(row, ended, now, fx),
+                }
             }
             Verdict::DeadLetter { reason } => {
                 self.bury(row, ended(AttemptEnd::DeadLettered, Some(&reason)), now, fx);
@@ -71,7 +75,8 @@ impl State {
                 let error = Some("interrupted before it was settled");
                 self.retry(row, ended(AttemptEnd::Released, error), Start::Now, now, fx);
             }
-            Verdict::Unseen => self.unclaim(&lease),
+            Verdict::Unseen => self.unclaim(&lease, now, fx),
+            Verdict::Postpone { delay } => self.postpone(row, delay, now, fx),
             Verdict::Step(outcome) => self.settle_step(row, &body, &lease, outcome, now, fx),
         }
         self.apply_effects(effects, now, fx);
@@ -106,34 +111,47 @@ impl State {
     pub(super) fn end_unsettled(
         &mut self,
         token: ClaimToken,
-        ended: Ended<'_>,
+        (end, error): (AttemptEnd, &str),
         now: Now,
         fx: &mut Effects,
     ) {
         let lease = self.end_lease(token);
         if lease.is_delivered {
-            let ended = Ended { started_at_ms: Some(lease.started_at_ms), ..ended };
+            let ended = Ended::of(&lease, end, Some(error));
             self.retry(lease.row, ended, Start::Now, now, fx);
             return;
         }
         self.forget_delivery(token, &lease, now, fx);
-        self.unclaim(&lease);
+        self.unclaim(&lease, now, fx);
+    }
+
+    /// Makes a job wait that its holder could not begin: its attempt does not count.
+    fn postpone(&mut self, row: u64, delay: Duration, now: Now, fx: &mut Effects) {
+        if self.job(row).is_cancel_requested {
+            return self.end_cancelled(row, now, fx);
+        }
+        self.delete_claim_row(row);
+        let entry = self.job_mut(row);
+        entry.attempts -= 1;
+        let queue = entry.queue;
+        let body = entry.body.clone().expect("a delivered job has its body");
+        self.queues.totals(queue).retried_total += 1;
+        self.put_back(row, body, Start::After(delay), now);
     }
 
     /// Puts back a job that nobody has seen: as if it had not been claimed.
-    fn unclaim(&mut self, lease: &Lease) {
+    fn unclaim(&mut self, lease: &Lease, now: Now, fx: &mut Effects) {
         let row = lease.row;
+        if self.job(row).is_cancel_requested {
+            return self.unclaim_cancelled(lease, now, fx);
+        }
         self.delete_claim_row(row);
         let entry = self.job_mut(row);
-        if entry.is_cancel_requested {
-            self.remove_cancelled(row);
-            return;
-        }
         entry.attempts -= 1;
         entry.is_suspect = lease.was_suspect;
         entry.become_stage(Stage::Committing);
         if let Some(body) = entry.body.take() {
-            self.keep_body(row, body);
+            self.keep_body(row, body, now);
         }
         self.hold_dedup(row);
         self.make_ready(row);
@@ -141,14 +159,14 @@ impl State {
 
     pub(super) fn release(&mut self, token: ClaimToken, now: Now, fx: &mut Effects) {
         let error = "its consumer went away before it was settled";
-        self.end_unsettled(token, Ended::because(AttemptEnd::Released, error), now, fx);
+        self.end_unsettled(token, (AttemptEnd::Released, error), now, fx);
     }
 
     /// Takes back every job whose lease has ended.
     pub(super) fn expire_leases(&mut self, now: Now, fx: &mut Effects) {
         while let Some(token) = self.leases.first_expired(now) {
             let error = "the lease expired before the job was settled";
-            self.end_unsettled(token, Ended::because(AttemptEnd::Expired, error), now, fx);
+            self.end_unsettled(token, (AttemptEnd::Expired, error), now, fx);
         }
     }
 
@@ -161,8 +179,12 @@ impl State {
     pub fn release_all(&mut self, now: Now, fx: &mut Effects) {
         self.stop_granting();
         for token in self.leases.all() {
+            // One that is taken back may take others with it: cancelled jobs of the same pull.
+            if self.leases.get(token).is_none() {
+                continue;
+            }
             let error = "the queue was closed before it was settled";
-            self.end_unsettled(token, Ended::because(AttemptEnd::Released, error), now, fx);
+            self.end_unsettled(token, (AttemptEnd::Released, error), now, fx);
         }
     }
 
@@ -190,8 +212,7 @@ impl State {
     fn retry(&mut self, row: u64, ended: Ended<'_>, start: Start, now: Now, fx: &mut Effects) {
         let entry = self.job(row);
         if entry.is_cancel_requested {
-            self.remove_cancelled(row);
-            return;
+            return self.end_cancelled(row, now, fx);
         }
         if entry.attempts >= entry.max_attempts {
             self.bury(row, ended, now, fx);
@@ -215,7 +236,7 @@ impl State {
         self.write(Row::Put(keys::job(row), value));
         self.name_object(row, &body.payload);
         self.begin_commit(row);
-        self.keep_body(row, body);
+        self.keep_body(row, body, now);
         self.activate_when_durable(Activation::Job(id));
     }
 
@@ -266,6 +287,9 @@ fn check(verdict: &Verdict, work: &BodyWork) -> Result<()> {
         Err(Error::InvalidArgument { name: "outcome", value, remedy })
     };
     match (verdict, work) {
+        (Verdict::Nack { retry_after: Some(delay), .. } | Verdict::Postpone { delay }, _) => {
+            check_duration("retry_after", *delay)
+        }
         (Verdict::Ack, BodyWork::Step { .. }) => {
             refuse("an ack of a workflow step", "let a workflow runtime settle steps")
         }

@@ -117,6 +117,7 @@ impl State {
         let pulls = self.pulls.values().map(|pull| pull.terms.origin);
         let parked = self.parked.values().flatten().map(|(origin, _)| *origin);
         let waiting = self.waiting.origins().chain(self.kv.origins());
-        self.runs.waiting().chain(pulls).chain(parked).chain(waiting).collect()
+        let handovers = self.handovers.waiting();
+        self.runs.waiting().chain(pulls).chain(parked).chain(waiting).chain(handovers).collect()
     }
 }

@@ -18,7 +18,7 @@ use taquba_engine::ids::ClaimToken;
 use taquba_engine::{Error, Result};
 
 use super::Port;
-use crate::calls::Call;
+use crate::calls::{Call, Makers};
 use crate::claim::Claim;
 use crate::engine::{Engine, Unclaimed};
 use crate::line::Flush;
@@ -71,6 +71,8 @@ impl Port {
             Arrival::Closed(ticket, result) => {
                 self.answer(py, ticket, result.map(|()| Reply::Done))
             }
+            Arrival::Found(ticket, found) => self.answer_found(py, ticket, found),
+            Arrival::Sent(ticket, sent) => self.answer_sent(py, ticket, sent),
         }
     }
 
@@ -154,24 +156,31 @@ impl Port {
             backlog.drain(..count).collect()
         };
         let mut batches: Vec<Batch> = Vec::new();
-        let mut last = None;
+        let mut last: Option<(SubscriptionId, Arc<Makers>)> = None;
         for (subscription, claim) in claims {
-            if last != Some(subscription) {
-                let Some(start) = self.start_of(py, subscription) else {
+            if last.as_ref().is_none_or(|(last, _)| *last != subscription) {
+                let Some((start, makers)) = self.start_of(py, subscription) else {
                     self.hand_back(claim.token);
                     continue;
                 };
                 batches.push((start, Vec::new()));
-                last = Some(subscription);
+                last = Some((subscription, makers));
             }
             let (_, works) = batches.last_mut().expect("a batch was begun above");
-            works.push(self.work(py, claim)?);
+            let (_, makers) = last.as_ref().expect("a subscription was found above");
+            works.push(self.work(py, claim, makers)?);
         }
         Ok(batches)
     }
 
-    fn start_of(&self, py: Python<'_>, subscription: SubscriptionId) -> Option<Py<PyAny>> {
-        self.starts.lock().get(&subscription).map(|start| start.clone_ref(py))
+    fn start_of(
+        &self,
+        py: Python<'_>,
+        subscription: SubscriptionId,
+    ) -> Option<(Py<PyAny>, Arc<Makers>)> {
+        let starts = self.starts.lock();
+        let starter = starts.get(&subscription)?;
+        Some((starter.start.clone_ref(py), Arc::clone(&starter.makers)))
     }
 
     fn hand_back(&self, token: ClaimToken) {
@@ -179,12 +188,18 @@ impl Port {
         self.push(None, Command::Settle { token, verdict, effects });
     }
 
-    fn work(&self, py: Python<'_>, mut claim: EngineClaim) -> PyResult<Py<PyAny>> {
+    fn work(
+        &self,
+        py: Python<'_>,
+        mut claim: EngineClaim,
+        makers: &Arc<Makers>,
+    ) -> PyResult<Py<PyAny>> {
         let line = Arc::clone(&self.line);
         match std::mem::replace(&mut claim.work, Work::Job) {
             Work::Job => Claim::pushed(claim, line).into_py_any(py),
             Work::Step { run_id, step_number } => {
-                Step::new(claim, run_id, step_number, line).into_py_any(py)
+                let makers = Arc::clone(makers);
+                Step::new(claim, run_id, step_number, line, makers).into_py_any(py)
             }
             Work::Notification(outcome) => Notification::new(claim, outcome, line).into_py_any(py),
         }

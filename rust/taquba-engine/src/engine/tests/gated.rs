@@ -349,3 +349,38 @@ async fn a_question_under_way_is_answered_when_the_engine_ends() {
 
     assert_eq!(question.await.expect("answered").err(), Some(lost));
 }
+
+/// Rows that a log holds of memos.
+fn memo_rows(log: &GatedLog) -> usize {
+    let tags = [keys::MEMO, keys::MEMO_OBJECT, keys::MEMO_SWEEP];
+    log.rows.lock().keys().filter(|key| tags.contains(&key[0])).count()
+}
+
+#[tokio::test]
+async fn a_memo_that_shares_the_last_commit_of_its_run_is_swept_as_well() {
+    let log = GatedLog::new();
+    let client = client(&log).await;
+    let Command::Submit { queue, mut runs } = submit("r") else { unreachable!("made above") };
+    runs[0].memo_retention = Some(Duration::ZERO);
+    log.let_through(1);
+    client.call(Command::Submit { queue, runs }).await.expect("a good run");
+    let step = client.claim(1).await.remove(0);
+    let (token, key) = (step.token, crate::ids::MemoKey::of(b"k"));
+    let put = client.start(Command::MemoPut { token, key, value: "v".into() });
+    let verdict = Verdict::Step(StepOutcome::Succeed { result: "done".into() });
+    let end = client.start(Command::Settle { token, verdict, effects: Vec::new() });
+    for _ in 0..20 {
+        settle_down(&client).await;
+    }
+    log.let_through(100);
+    put.await.expect("answered").expect("it was ours");
+    end.await.expect("answered").expect("it was ours");
+
+    let mut tries = 0;
+    while memo_rows(&log) > 0 {
+        tries += 1;
+        assert!(tries < 1_000, "a memo stays for ever");
+        settle_down(&client).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,4 +1,4 @@
-//! A store in memory whose writes can be held up and whose reads can fail.
+//! A store in memory whose writes can be held up and whose reads and deletions can fail.
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl HeldStore {
         self.waiting.notified().await;
     }
 
-    /// Refuses to read from places whose name contains `part` from now on.
+    /// Refuses to read and to delete places whose name contains `part` from now on.
     pub fn deny(&self, part: Option<&'static str>) {
         *self.denied.lock() = part;
     }
@@ -73,13 +73,17 @@ impl HeldStore {
     }
 
     fn check(&self, location: &Path) -> Result<()> {
-        match *self.denied.lock() {
-            Some(part) if location.as_ref().contains(part) => Err(Error::PermissionDenied {
-                path: location.to_string(),
-                source: "the test says so".into(),
-            }),
-            _ => Ok(()),
-        }
+        refuse(*self.denied.lock(), location)
+    }
+}
+
+fn refuse(denied: Option<&str>, location: &Path) -> Result<()> {
+    match denied {
+        Some(part) if location.as_ref().contains(part) => Err(Error::PermissionDenied {
+            path: location.to_string(),
+            source: "the test says so".into(),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -124,7 +128,12 @@ impl ObjectStore for HeldStore {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let denied = *self.denied.lock();
+        let checked = locations.map(move |location| {
+            let location = location?;
+            refuse(denied, &location).map(|()| location)
+        });
+        self.inner.delete_stream(checked.boxed())
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

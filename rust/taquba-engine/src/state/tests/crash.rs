@@ -87,7 +87,7 @@ impl World {
                 h.end_if_held(claim.token, Verdict::Unseen);
                 return;
             }
-            _ if fails => Verdict::Nack { error: "unlucky".into() },
+            _ if fails => Verdict::Nack { error: "unlucky".into(), retry_after: None },
             Work::Step { step_number, .. } if *step_number + 1 < STEPS_PER_RUN => {
                 Verdict::Step(go_on("next"))
             }
@@ -146,7 +146,7 @@ fn act(h: &mut Harness, world: &mut World, random: &mut SplitMix64, turn: u32) {
         }
         4..=5 => {
             let claim = Command::Claim { queue: queue(), count_max: 3, lease: None, wait: None };
-            for (_, reply, _) in h.apply(claim).replies {
+            for (_, reply, _) in h.apply_with_reads(claim).replies {
                 world.take_claims(reply);
             }
         }
@@ -178,7 +178,7 @@ fn drain(mut h: Harness, mut world: World, random: &mut SplitMix64) {
     for _ in 0..10_000 {
         h.pass(Duration::from_secs(301));
         let claim = Command::Claim { queue: queue(), count_max: 100, lease: None, wait: None };
-        for (_, reply, _) in h.apply(claim).replies {
+        for (_, reply, _) in h.apply_with_reads(claim).replies {
             world.take_claims(reply);
         }
         while !world.held.is_empty() {

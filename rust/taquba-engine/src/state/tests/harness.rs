@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::*;
-use crate::command::{NewJob, NewRun, Start, StepOutcome, Verdict};
+use crate::command::{NewJob, NewRun, Start, StepOutcome, TerminalStatuses, Verdict};
 use crate::error::Error;
 use crate::ids::{ClaimToken, JobId, QueueName};
 use crate::options::{Jitter, QueueConfig};
@@ -101,22 +101,26 @@ impl Harness {
             assert!(later.claims.is_empty(), "nobody has subscribed");
             fx.replies.extend(later.replies);
         }
-        let rows = fx.loads.drain(..).chain(fx.late_loads.drain(..)).collect::<Vec<_>>();
-        for row in rows {
-            match self.rows.get(&keys::job(row)) {
-                Some(value) => {
-                    let loaded = self.state.loaded(row, value, self.now, &mut fx);
-                    loaded.expect("we wrote it");
-                }
-                None => self.state.not_found(row, &mut fx),
-            }
-        }
+        self.read_bodies(&mut fx);
         for (key, number) in std::mem::take(&mut fx.value_reads) {
             let stored = self.rows.get(&keys::kv(&key)).cloned();
             let value = stored.map(|stored| crate::record::decode_value(&stored).expect("ours"));
             self.state.value_read(&key, number, Ok(value), &mut fx);
         }
         fx
+    }
+
+    fn read_bodies(&mut self, fx: &mut Effects) {
+        let rows = fx.loads.drain(..).chain(fx.late_loads.drain(..)).collect::<Vec<_>>();
+        for row in rows {
+            match self.rows.get(&keys::job(row)) {
+                Some(value) => {
+                    let loaded = self.state.loaded(row, value, self.now, fx);
+                    loaded.expect("we wrote it");
+                }
+                None => self.state.not_found(row, self.now, fx),
+            }
+        }
     }
 
     /// The one answer to a command that may have to read rows.
@@ -146,6 +150,7 @@ impl Harness {
             }
             self.last_commit = batch.rows;
             self.state.on_durable(batch.number, self.now, &mut fx);
+            self.read_bodies(&mut fx);
         }
         fx
     }
@@ -167,7 +172,8 @@ impl Harness {
     }
 
     pub fn claim(&mut self, count_max: usize) -> Vec<Claim> {
-        let reply = self.ask(Command::Claim { queue: queue(), count_max, lease: None, wait: None });
+        let claim = Command::Claim { queue: queue(), count_max, lease: None, wait: None };
+        let reply = self.ask_with_reads(claim);
         let Ok(Reply::Claimed(claims)) = reply else { panic!("{reply:?}") };
         claims
     }
@@ -207,7 +213,7 @@ impl Harness {
     }
 
     pub fn nack(&mut self, token: ClaimToken) {
-        self.end(token, Verdict::Nack { error: "boom".into() });
+        self.end(token, Verdict::Nack { error: "boom".into(), retry_after: None });
     }
 
     pub fn step(&mut self, token: ClaimToken, outcome: StepOutcome) -> Effects {
@@ -248,8 +254,9 @@ pub(super) fn run(run_id: &str) -> NewRun {
         priority: None,
         start: Start::Now,
         max_attempts: None,
-        observed: false,
+        observed: TerminalStatuses::NONE,
         retention: None,
+        memo_retention: None,
     }
 }
 

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use super::harness::*;
-use crate::command::{Command, DedupScope, Enqueued, NewJob, Reply, Start, Verdict};
+use crate::command::{
+    Command, DedupScope, Enqueued, NewJob, Reply, Start, TerminalStatuses, Verdict,
+};
 use crate::error::Error;
 use crate::ids::ClaimToken;
 use crate::limits::{BATCH_COUNT_MAX, DEDUP_KEY_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use crate::options::QueueConfig;
 use crate::record::{Row, keys};
 
 #[test]
@@ -260,7 +263,7 @@ fn a_subscription_has_no_more_in_flight_than_its_concurrency() {
     h.apply(Command::Subscribe {
         queue: queue(),
         concurrency: 2,
-        observes_runs: false,
+        observes_runs: TerminalStatuses::NONE,
         job_timeout: None,
     });
 
@@ -280,7 +283,7 @@ fn what_a_lost_consumer_held_is_delivered_to_another() {
     let subscribe = Command::Subscribe {
         queue: queue(),
         concurrency: 1,
-        observes_runs: false,
+        observes_runs: TerminalStatuses::NONE,
         job_timeout: None,
     };
     h.apply(subscribe);
@@ -293,4 +296,27 @@ fn what_a_lost_consumer_held_is_delivered_to_another() {
     let next = h.claim_one();
     assert_eq!((next.job_id, next.attempts), (id, 2));
     assert!(is_claim_lost(&h.settle(lost.token, Verdict::Ack)));
+}
+
+#[test]
+fn a_job_that_is_put_off_waits_and_has_all_its_attempts_also_after_a_crash() {
+    let mut h =
+        Harness::configured(QueueConfig { max_attempts: 2, ..options().default_queue_config });
+    h.enqueue("a");
+    h.commit();
+    for _ in 0..5 {
+        let claim = h.claim_one();
+        assert_eq!(claim.attempts, 1);
+        h.enqueue_job(NewJob { start: Start::After(Duration::from_secs(99_999)), ..job("other") });
+        h.commit();
+        h.end(claim.token, Verdict::Postpone { delay: Duration::from_secs(50) });
+        h.commit();
+        h.pass(Duration::from_secs(49));
+        assert!(h.claim(1).is_empty());
+        h.pass(Duration::from_secs(1));
+    }
+
+    let mut h = h.crash();
+
+    assert_eq!(h.claim_suspects(1)[0].attempts, 1);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::harness::*;
-use crate::command::{NewJob, NewRun, Start, TerminalStatus, Verdict, Work};
+use crate::command::{NewJob, NewRun, Start, TerminalStatus, TerminalStatuses, Verdict, Work};
 use crate::record::{RunRow, keys};
 
 #[test]
@@ -64,7 +64,8 @@ fn after_an_orderly_close_claims_cost_nothing() {
 #[test]
 fn a_step_on_its_last_attempt_at_a_crash_fails_its_run_and_tells_the_hook() {
     let mut h = Harness::new();
-    h.submit(NewRun { max_attempts: Some(1), observed: true, ..run("r") }).expect("new");
+    h.submit(NewRun { max_attempts: Some(1), observed: TerminalStatuses::ALL, ..run("r") })
+        .expect("new");
     h.commit();
     let _held = h.claim_one();
     h.enqueue("other");

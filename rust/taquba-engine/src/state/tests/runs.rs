@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::harness::*;
 use crate::command::{
-    Command, NewRun, Reply, RunOutcome, StepOutcome, TerminalStatus, Verdict, Work,
+    Command, NewRun, Reply, RunOutcome, StepOutcome, TerminalStatus, TerminalStatuses, Verdict,
+    Work,
 };
 use crate::error::Error;
 use crate::limits::PAYLOAD_BYTES_MAX;
@@ -113,7 +114,7 @@ fn an_ended_run_is_forgotten_after_its_retention() {
 #[test]
 fn the_end_of_an_observed_run_is_a_job_for_the_hook_in_the_same_commit() {
     let mut h = Harness::new();
-    h.submit(NewRun { observed: true, ..run("r") }).expect("new");
+    h.submit(NewRun { observed: TerminalStatuses::ALL, ..run("r") }).expect("new");
     h.commit();
     let step = h.claim_one();
     h.step(step.token, StepOutcome::Fail { reason: "no luck".into() });
@@ -142,7 +143,7 @@ fn the_end_of_an_observed_run_is_a_job_for_the_hook_in_the_same_commit() {
 #[test]
 fn a_permanent_error_dead_letters_the_step_and_fails_the_run() {
     let mut h = Harness::new();
-    h.submit(NewRun { observed: true, ..run("r") }).expect("new");
+    h.submit(NewRun { observed: TerminalStatuses::ALL, ..run("r") }).expect("new");
     h.commit();
     let step = h.claim_one();
 

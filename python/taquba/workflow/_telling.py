@@ -1,0 +1,87 @@
+"""Telling the hook that a run has ended: by the runtime that works, or by whoever cancelled.
+
+Invariants:
+    1. The hook is called before its notification is settled, so a crash between the two repeats it.
+    2. What the hook stages happens in the commit that settles the notification, or not at all.
+    3. A hook that fails changes nothing of the run: it is told again, with backoff.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from typing import final
+
+from taquba._checks import refuse_type
+from taquba._delivery import CoroutineFunction, ack_with, describe, is_interruption
+from taquba._port import Port
+from taquba._taquba import Notification
+from taquba.queue import Effects
+from taquba.workflow._status import TerminalStatus
+
+__all__ = ["Telling"]
+
+_logger = logging.getLogger("taquba.workflow")
+
+
+@final
+class Telling:
+    """What a notification does.
+
+    Args:
+        port: The loop's door to the engine.
+        tell_hook: Calls the hook.
+        observed: The ends that the hook hears of. Others are only noted.
+        note_end: Notes that a run has ended, before the hook hears of it; `None` for no need.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        tell_hook: CoroutineFunction,
+        observed: Collection[TerminalStatus],
+        note_end: Callable[[str], Awaitable[None]] | None,
+    ) -> None:
+        self._port = port
+        self._tell_hook = tell_hook
+        self._observed = observed
+        self._note_end = note_end
+
+    async def tell(self, notification: Notification) -> bool:
+        """Tell the hook and settle, and return whether a flush is due.
+
+        Raises:
+            BaseException: What the hook raised, or that it returned nonsense.
+        """
+        outcome = notification.outcome
+        if self._note_end is not None:
+            await self._note_end(outcome.run_id)
+        effects = await self._tell_hook(outcome) if outcome.status in self._observed else None
+        if effects is None:
+            return self._port.native.ack(None, notification)
+        if not isinstance(effects, Effects):
+            refuse_type("effects", effects, "return `None` or `Effects` from the hook")
+        if not await ack_with(self._port, notification, effects):
+            _logger.warning("the hook staged effects too late: run %s", outcome.run_id)
+        return False
+
+    def settle_failed(self, notification: Notification, error: BaseException) -> bool:
+        """Have it told again later, and return whether a flush is due."""
+        run_id = notification.outcome.run_id
+        _logger.warning("terminal hook failed: run %s", run_id, exc_info=error)
+        return self._port.native.nack(None, notification, describe(error))
+
+    async def tell_once(self, notification: Notification) -> None:
+        """Tell the hook, whatever comes of it; if it fails, a runtime tells it again.
+
+        Cancellation: the notification is handed back, and the hook told by a runtime.
+        """
+        try:
+            is_due = await self.tell(notification)
+        except BaseException as error:
+            if is_interruption(error, asyncio.current_task()):
+                if self._port.native.release(notification):
+                    self._port.arrange_flush()
+                raise
+            is_due = self.settle_failed(notification, error)
+        if is_due:
+            self._port.arrange_flush()

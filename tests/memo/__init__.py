@@ -1,0 +1,1 @@
+"""Memos: what steps remember, and the store of memos."""

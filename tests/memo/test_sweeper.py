@@ -1,0 +1,127 @@
+"""The sweeper: memos of ended runs go in time, those of live runs never."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+import pytest
+
+from taquba import MemoStore, TerminalMarker
+from taquba.memo._sweeper import sweep, sweep_forever
+from tests.waiting import eventually
+
+HOUR = timedelta(hours=1)
+HOUR_MS = 3_600_000
+NOW_MS = 1_900_000_000_000
+
+
+class Live:
+    """Says of some runs that they are live, and notes who was asked about."""
+
+    def __init__(self, *run_ids: str) -> None:
+        self.run_ids = set(run_ids)
+        self.asked: list[str] = []
+
+    async def __call__(self, run_id: str) -> bool:
+        self.asked.append(run_id)
+        return run_id in self.run_ids
+
+
+async def end(memos: MemoStore, run_id: str, at_ms: int) -> None:
+    """Leaves what an ended run leaves."""
+    await memos.new_memo(run_id, 0).put("k", b"value")
+    await memos.new_memo(run_id, 1).put("k", b"value")
+    await memos.write_terminal_marker(run_id, at_ms)
+
+
+async def left(memos: MemoStore, *run_ids: str) -> list[str]:
+    """Which of these runs still have memos."""
+    return [run_id for run_id in run_ids if await memos.new_memo(run_id, 1).get("k") is not None]
+
+
+async def test_what_ended_longer_ago_than_the_retention_goes_and_the_rest_stays(
+    memos: MemoStore,
+) -> None:
+    await end(memos, "old", NOW_MS - HOUR_MS)
+    await end(memos, "young", NOW_MS - HOUR_MS + 1)
+    await memos.new_memo("unfinished", 1).put("k", b"value")
+
+    assert await sweep(memos, HOUR, Live(), NOW_MS) == 1
+
+    assert await left(memos, "old", "young", "unfinished") == ["young", "unfinished"]
+    assert await memos.list_terminal_markers() == [TerminalMarker("young", NOW_MS - HOUR_MS + 1)]
+    assert await sweep(memos, HOUR, Live(), NOW_MS) == 0
+
+
+async def test_a_run_that_goes_on_again_keeps_its_memos_and_its_mark(memos: MemoStore) -> None:
+    await end(memos, "again", 1)
+    await end(memos, "gone", 2)
+    live = Live("again")
+
+    assert await sweep(memos, HOUR, live, NOW_MS) == 1
+
+    assert live.asked == ["again", "gone"]
+    assert await left(memos, "again", "gone") == ["again"]
+    assert await memos.list_terminal_markers() == [TerminalMarker("again", 1)]
+
+
+async def test_the_last_end_of_a_run_counts(memos: MemoStore) -> None:
+    await memos.write_terminal_marker("twice", 1)
+    await end(memos, "twice", NOW_MS)
+
+    assert await sweep(memos, HOUR, Live(), NOW_MS) == 0
+    assert await left(memos, "twice") == ["twice"]
+
+    assert await sweep(memos, HOUR, Live(), NOW_MS + HOUR_MS) == 1
+    assert await left(memos, "twice") == []
+    assert await memos.list_terminal_markers() == []
+
+
+async def test_a_run_without_memos_leaves_no_mark(memos: MemoStore) -> None:
+    await memos.write_terminal_marker("run", 1)
+
+    assert await sweep(memos, HOUR, Live(), NOW_MS) == 1
+    assert await memos.list_terminal_markers() == []
+
+
+async def test_a_retention_of_nothing_takes_what_has_ended(memos: MemoStore) -> None:
+    await end(memos, "run", NOW_MS)
+    await end(memos, "later", NOW_MS + 1)
+
+    assert await sweep(memos, timedelta(), Live(), NOW_MS) == 1
+    assert await left(memos, "run", "later") == ["later"]
+
+
+async def test_a_retention_longer_than_the_age_of_the_epoch_takes_nothing(
+    memos: MemoStore,
+) -> None:
+    await end(memos, "run", 0)
+
+    assert await sweep(memos, timedelta(days=36_600), Live(), NOW_MS) == 0
+    assert await left(memos, "run") == ["run"]
+
+
+async def test_the_first_sweep_is_at_once_and_a_failure_is_tried_again(
+    memos: MemoStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    await end(memos, "run", 1)
+    failures = [LookupError("who knows")]
+
+    async def is_live(_: str) -> bool:
+        if failures:
+            raise failures.pop()
+        return False
+
+    async def is_gone() -> bool:
+        return await left(memos, "run") == []
+
+    with caplog.at_level(logging.WARNING, "taquba.memo"):
+        sweeping = asyncio.create_task(sweep_forever(memos, timedelta(), is_live, lambda: NOW_MS))
+        await eventually(is_gone, "the second sweep")
+        sweeping.cancel()
+        await asyncio.wait([sweeping])
+
+    assert sweeping.cancelled()
+    assert [record.getMessage() for record in caplog.records] == [
+        "memos of ended runs could not be swept"
+    ]

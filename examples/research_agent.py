@@ -1,9 +1,11 @@
 """A two-stage research agent that survives being killed.
 
 Step 0 researches text files, one model call per file. Step 1 writes the report from the notes. Each
-step is durable: once step 0 has settled, no process repeats its model calls.
+step is durable: once step 0 has settled, no process does it again. Within a step each model call is
+a memo: once its answer is durable, no process makes that call again.
 
-    python examples/research_agent.py --crash-after-step 0     # kills itself with SIGKILL
+    python examples/research_agent.py --crash-in-step 0        # kills itself halfway with SIGKILL
+    python examples/research_agent.py --crash-after-step 0     # asks the rest, kills itself again
     python examples/research_agent.py                          # a fresh process goes on at step 1
 
 Without an API key the model is an offline extractive summariser. With ``ANTHROPIC_API_KEY``,
@@ -82,45 +84,49 @@ def choose_model() -> Model:
 class ResearchAgent:
     """The runner: decides at each step what happens next."""
 
-    def __init__(self, state: Path, model: Model, crash_after_step: int | None) -> None:
+    def __init__(
+        self, state: Path, model: Model, crash_in_step: int | None, crash_after_step: int | None
+    ) -> None:
         self.state = state
         self.model = model
+        self.crash_in_step = crash_in_step
         self.crash_after_step = crash_after_step
 
     async def run_step(self, step: Step) -> StepOutcome:
         """Dispatches on the step's number; the payload is what the step before handed over."""
         if self.crash_after_step is not None and step.step_number > self.crash_after_step:
             # This step exists, so the one before it is durable: that is the contract.
-            print(f"step {self.crash_after_step} is durable; killing this process with SIGKILL now")
-            sys.stdout.flush()
-            os.kill(os.getpid(), signal.SIGKILL)
+            die(f"step {self.crash_after_step} is durable")
         if step.step_number == 0:
-            return StepOutcome.Continue(await self.research(json.loads(step.payload)))
-        return StepOutcome.Succeed(await self.write_report(json.loads(step.payload)))
+            return StepOutcome.Continue(await self.research(step))
+        return StepOutcome.Succeed(await self.write_report(step))
 
-    async def research(self, task: dict[str, list[str]]) -> bytes:
+    async def research(self, step: Step) -> bytes:
         """Step 0: notes on every file."""
-        files = task["files"]
+        files = json.loads(step.payload)["files"]
         print(f"step 0: research {len(files)} files with the {self.model.label}")
         notes = []
         for index, file in enumerate(files):
-            print(f"  [{index + 1}/{len(files)}] {show(file)}")
             try:
                 text = Path(file).read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 # Trying again would not make the file readable.
                 raise StepError.permanent(f"cannot read `{file}`: {error}") from error
-            answer = await self.call_model(0, file, "Note the key points of this document.", text)
-            notes.append({"file": file, "notes": answer})
+            is_known = await step.memo.get(file) is not None
+            print(f"  [{index + 1}/{len(files)}] {show(file)}{': known' if is_known else ''}")
+            task = "Note the key points of this document."
+            notes.append({"file": file, "notes": await self.ask_once(step, file, task, text)})
+            if self.crash_in_step == 0 and index == (len(files) - 1) // 2:
+                die(f"{index + 1} of {len(files)} answers are durable")
         return json.dumps(notes).encode()
 
-    async def write_report(self, notes: list[dict[str, str]]) -> bytes:
+    async def write_report(self, step: Step) -> bytes:
         """Step 1: the report, from the notes alone. The files are not read again."""
+        notes = json.loads(step.payload)
         print(f"step 1: write the report from the notes on {len(notes)} files")
         everything = "\n\n".join(entry["notes"] for entry in notes)
-        overview = await self.call_model(
-            1, "overview", "Write an overview of these notes.", everything
-        )
+        task = "Write an overview of these notes."
+        overview = await self.ask_once(step, "overview", task, everything)
         sections = [f"## {show(entry['file'])}\n\n{entry['notes']}" for entry in notes]
         report = "\n\n".join(
             [
@@ -136,11 +142,22 @@ class ResearchAgent:
         draft.replace(self.state / "report.md")
         return report.encode()
 
-    async def call_model(self, step_number: int, subject: str, instruction: str, text: str) -> str:
-        """Asks the model and leaves a line in the log of calls."""
-        with (self.state / "calls.log").open("a", encoding="utf-8") as log:
-            log.write(f"step={step_number} subject={subject} pid={os.getpid()}\n")
-        return await self.model.ask(instruction, text)
+    async def ask_once(self, step: Step, subject: str, instruction: str, text: str) -> str:
+        """Asks the model, unless its answer to this step is known; it is durable on return."""
+
+        async def ask() -> bytes:
+            # Each call leaves a line, so that they can be counted.
+            with (self.state / "calls.log").open("a", encoding="utf-8") as log:
+                log.write(f"step={step.step_number} subject={subject} pid={os.getpid()}\n")
+            return (await self.model.ask(instruction, text)).encode()
+
+        return (await step.memo.get_or_compute(subject, ask)).decode()
+
+
+def die(why: str) -> None:
+    """Kills this process, as the kernel would: nothing is flushed, closed or handed back."""
+    print(f"{why}; killing this process with SIGKILL now", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def show(file: str) -> str:
@@ -164,7 +181,7 @@ async def main(arguments: argparse.Namespace) -> int:
     state.mkdir(parents=True, exist_ok=True)
     model = choose_model()
     run = make_run([Path(file).resolve() for file in arguments.files], model)
-    agent = ResearchAgent(state, model, arguments.crash_after_step)
+    agent = ResearchAgent(state, model, arguments.crash_in_step, arguments.crash_after_step)
 
     async with (
         Queue.open(state / "store", options=OpenOptions(fsync=True)) as queue,
@@ -198,6 +215,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("files", nargs="*", default=default_files(), help="text files to research")
     parser.add_argument("--state", default=".taquba-demo", help="directory of everything durable")
+    parser.add_argument("--crash-in-step", type=int, choices=[0], help="SIGKILL halfway through it")
     parser.add_argument("--crash-after-step", type=int, choices=[0], help="SIGKILL after this step")
     arguments = parser.parse_args(words)
     for file in arguments.files:
@@ -211,19 +229,25 @@ if __name__ == "__main__":
 
 # Output:
 #
-# $ python examples/research_agent.py --crash-after-step 0 docs/stores.md docs/durability.md
-#
-# run research-c9302d72c0c4b76e: submitted
+# $ python examples/research_agent.py --crash-in-step 0 docs/stores.md docs/durability.md
+# run research-f6b38fad9ab522bd: submitted
 # step 0: research 2 files with the offline extractive model
 #   [1/2] docs/stores.md
+# 1 of 2 answers are durable; killing this process with SIGKILL now
+# Killed
+#
+# $ python examples/research_agent.py --crash-after-step 0 docs/stores.md docs/durability.md
+# run research-f6b38fad9ab522bd: found in .taquba-demo; resuming, not repeating
+# step 0: research 2 files with the offline extractive model
+#   [1/2] docs/stores.md: known
 #   [2/2] docs/durability.md
 # step 0 is durable; killing this process with SIGKILL now
 # Killed
 #
 # $ python examples/research_agent.py docs/stores.md docs/durability.md
-# run research-c9302d72c0c4b76e: found in .taquba-demo; resuming, not repeating
+# run research-f6b38fad9ab522bd: found in .taquba-demo; resuming, not repeating
 # step 1: write the report from the notes on 2 files
-# run research-c9302d72c0c4b76e: succeeded at step 1
+# run research-f6b38fad9ab522bd: succeeded at step 1
 # report: .taquba-demo/report.md
 #
 # # Research report
@@ -232,18 +256,18 @@ if __name__ == "__main__":
 #
 # ## Overview
 #
-# - The path is the second argument of `Queue.open` (`"taquba"` unless you say otherwise), so ...
-# - `OpenOptions(fsync=False)` is faster and loses acknowledged work when the power fails; the...
-# - A mail that a step sent before it died is sent again.
+# - Amazon S3, Google Cloud Storage, Azure and a local file system promise that.
+# - On Google Cloud Storage the rights are `storage.objects.get`, `list`, `create` and `delete`...
+# - Whoever opens the store next finds every acknowledged job and run.
 #
 # ## docs/stores.md
 #
-# - The path is the second argument of `Queue.open` (`"taquba"` unless you say otherwise), so ...
-# - One process owns a store path.
-# - `OpenOptions(fsync=False)` is faster and loses acknowledged work when the power fails; the...
+# - The path inside the store is the second argument of `Queue.open` (`"taquba"` unless you say...
+# - Amazon S3, Google Cloud Storage, Azure and a local file system promise that.
+# - On Google Cloud Storage the rights are `storage.objects.get`, `list`, `create` and `delete`...
 #
 # ## docs/durability.md
 #
-# - What was claimed at the crash is delivered again, and the lost delivery counts as an attem...
-# - Step n+1 of a run comes into being in the commit that settles step n.
-# - A mail that a step sent before it died is sent again.
+# - Whoever opens the store next finds every acknowledged job and run.
+# - A request to cancel a claimed job or a running run is written: it holds at the next open.
+# - **A reader** shows what is durable, and what needs no commit only later; see [Inspecting](i...

@@ -4,6 +4,7 @@ Limits and error texts that the engine knows too come from the engine. What is r
 value, the limit and the remedy.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
@@ -139,6 +140,9 @@ def keep_headers(options: object, headers: Mapping[str, str]) -> None:
     kept = dict(headers)
     if kept:
         _taquba.check_headers(kept)
+        # What only looks like a reserved key is taken for one.
+        normalized = {unicodedata.normalize("NFKC", key) for key in kept if not key.isascii()}
+        _taquba.check_headers(dict.fromkeys(normalized, ""))
     object.__setattr__(options, "headers", kept)
 
 

@@ -9,6 +9,7 @@ Invariants:
     3. Nothing is ever pickled.
 """
 
+import math
 from typing import Any, TypeVar
 
 from taquba._checks import refuse, refuse_type
@@ -16,6 +17,9 @@ from taquba._checks import refuse, refuse_type
 __all__ = ["decode", "encode"]
 
 _T = TypeVar("_T")
+
+# What NaN and infinities become, without a word.
+_NULL = b"null"
 
 _ENCODABLE = "give `bytes`, or what `msgspec` encodes as JSON"
 
@@ -31,17 +35,22 @@ def encode(name: str, value: object) -> bytes:
     Raises:
         ModuleNotFoundError: It is not bytes, and `msgspec` is not installed.
         ArgumentTypeError: `msgspec` does not encode its type.
-        InvalidArgumentError: It has a value that JSON cannot hold.
+        InvalidArgumentError: It has a value that JSON cannot hold, such as NaN. The error names the
+            type only: what a value holds is in no message.
     """
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     msgspec = _msgspec()
     try:
-        encoded: bytes = msgspec.json.encode(value, order="deterministic")
+        # In two steps: only so are keys that are no text taken in a fixed order as well.
+        plain = msgspec.to_builtins(value, str_keys=True, order="deterministic")
+        encoded: bytes = msgspec.json.encode(plain, order="deterministic")
     except TypeError as error:
         refuse_type(name, value, f"{_ENCODABLE} ({error})")
     except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        refuse(name, value, f"{_ENCODABLE} ({error})")
+        refuse_type(name, value, f"{_ENCODABLE} ({type(error).__name__}: {error})")
+    if _NULL in encoded and _has_odd_number(plain):
+        refuse_type(name, value, f"{_ENCODABLE} (it holds NaN or an infinity, which JSON has not)")
     return encoded
 
 
@@ -54,10 +63,28 @@ def decode(json: bytes, kind: type[_T]) -> _T:
 
     Raises:
         ModuleNotFoundError: `msgspec` is not installed.
+        InvalidArgumentError: `kind` is no type, or none that `msgspec` reads.
         msgspec.DecodeError: It is no JSON, or none of this type (`msgspec.ValidationError`).
     """
-    value: _T = _msgspec().json.decode(json, type=kind, strict=True)
+    msgspec = _msgspec()
+    try:
+        value: _T = msgspec.json.decode(json, type=kind, strict=True)
+    except TypeError as error:
+        refuse("type", kind, f"give a type that `msgspec` reads ({error})")
     return value
+
+
+def _has_odd_number(plain: object) -> bool:
+    found = [plain]
+    while found:
+        value = found.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            return True
+        if isinstance(value, dict):
+            found += value.values()
+        elif isinstance(value, list | tuple):
+            found += value
+    return False
 
 
 def _msgspec() -> Any:  # noqa: ANN401 - the module, which may not be there

@@ -13,11 +13,13 @@ Invariants:
 
 import asyncio
 import contextlib
+import contextvars
 import os
 from collections.abc import Callable, Iterator
 from typing import Concatenate, Generic, Never, ParamSpec, TypeVar, final
 
 from taquba import _taquba
+from taquba._context import current
 from taquba.exceptions import ClosedError
 
 __all__ = ["Port", "Waiting"]
@@ -41,7 +43,10 @@ class Port:
         self._closed_path: str | None = None
         descriptor = self.native.fileno()
         assert descriptor is not None, "a new port is open"  # noqa: S101 - an invariant of ours
-        self.loop.add_reader(descriptor, self._turn)
+        # Deliveries inherit the context; one made inside a runner must not pass that step on.
+        context = contextvars.copy_context()
+        context.run(current.set, None)
+        context.run(self.loop.add_reader, descriptor, self._turn)
 
     def call(
         self,
@@ -111,7 +116,11 @@ class Port:
         if descriptor is not None and not self.loop.is_closed():
             self.loop.remove_reader(descriptor)
         self._closed_path = path
-        self.native.detach(path)
+        # Whoever waited in a loop that is closed cannot be told any more.
+        with (
+            contextlib.suppress(RuntimeError) if self.loop.is_closed() else contextlib.nullcontext()
+        ):
+            self.native.detach(path)
 
     def _check_open(self) -> None:
         # Nobody would answer: a task may hold on to a port that was closed under it.

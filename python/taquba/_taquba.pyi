@@ -412,8 +412,8 @@ class WebhookRules:
         allowed_hosts: Sequence[str] | None,
         allow_networks: Sequence[str],
     ) -> Self: ...
-    def check(self, name: str, url: object) -> str:
-        """Refuse a URL that may not be sent to. Returns the host, in one form."""
+    def check(self, name: str, url: object) -> tuple[str, str]:
+        """Refuse a URL that may not be sent to. Returns host and origin, each in one form."""
 
 @final
 class WebhookRequest:
@@ -549,7 +549,14 @@ class MemoStore:
         """What errors call it."""
 
     def get(
-        self, future: Future[bytes | None], port: Port, run_id: str, step_number: int, key: bytes
+        self,
+        future: Future[bytes | None],
+        port: Port,
+        run_id: str,
+        step_number: int,
+        key: bytes,
+        *,
+        by_step: bool,
     ) -> bool: ...
     def put(
         self,
@@ -563,6 +570,15 @@ class MemoStore:
     def clear(
         self, future: Future[tuple[int, list[tuple[str, str]]]], port: Port, run_id: str
     ) -> bool: ...
+    def begin_sweep(
+        self, future: Future[MemoSweep | None], port: Port, run_id: str, terminal_at_ms: int
+    ) -> bool: ...
+    def finish_sweep(
+        self,
+        future: Future[tuple[int, list[tuple[str, str]], int]],
+        port: Port,
+        sweep: MemoSweep,
+    ) -> bool: ...
     def write_marker(
         self, future: Future[None], port: Port, run_id: str, terminal_at_ms: int
     ) -> bool: ...
@@ -572,6 +588,13 @@ class MemoStore:
     def delete_marker(
         self, future: Future[None], port: Port, run_id: str, terminal_at_ms: int
     ) -> bool: ...
+
+@final
+class MemoSweep:
+    """What may go of a run's memos. Until it is finished or closed nobody else sweeps that run."""
+
+    def close(self) -> None:
+        """Leave the memos alone. Does nothing to one that is finished."""
 
 @disjoint_base
 class AzureStore:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from taquba import OpenOptions, Queue
+from taquba import Claim, OpenOptions, Queue
 from taquba.workflow import RunSpec, Step, StepOutcome, WorkflowRuntime
 from tests.conftest import OpenQueue, Store
 from tests.waiting import drain
@@ -160,3 +160,24 @@ async def test_a_cancelled_open_does_not_take_the_store_from_the_next_one(store:
 
     async with Queue.open(store, options=OpenOptions(fsync=False)) as queue:
         assert len(await drain(queue, "emails")) % 20 == 0
+
+
+def test_a_loop_that_was_closed_under_a_call_does_not_keep_others_from_the_queue() -> None:
+    async def begin() -> tuple[Queue, "asyncio.Task[Claim | None]"]:
+        queue = await Queue.open("memory://")
+        waiting = asyncio.create_task(queue.claim_with_wait("jobs", timeout=60))
+        await asyncio.sleep(0.01)
+        return queue, waiting
+
+    async def go_on(queue: Queue) -> list[Claim]:
+        async with queue:
+            await queue.enqueue("jobs", b"payload")
+            return await queue.claim_batch("jobs", 1, lease=30)
+
+    loop = asyncio.new_event_loop()
+    queue, waiting = loop.run_until_complete(begin())
+    loop.close()
+    claims = asyncio.run(go_on(queue))
+
+    assert [claim.payload for claim in claims] == [b"payload"]
+    assert not waiting.done()

@@ -148,9 +148,12 @@ async def test_the_last_who_gives_up_sees_the_computation_to_its_end(memo: Memo)
     assert fn.calls == 2
 
 
-async def test_who_comes_while_a_computation_is_given_up_begins_a_new_one(memo: Memo) -> None:
+async def test_who_comes_while_a_computation_is_given_up_waits_and_begins_a_new_one(
+    memo: Memo,
+) -> None:
     slow_end = asyncio.Event()
     began = asyncio.Event()
+    ended: list[str] = []
 
     async def hard_to_stop() -> bytes:
         began.set()
@@ -158,19 +161,114 @@ async def test_who_comes_while_a_computation_is_given_up_begins_a_new_one(memo: 
             await asyncio.Event().wait()
         finally:
             await slow_end.wait()
+            ended.append("old")
         raise AssertionError
+
+    def anew() -> bytes:
+        ended.append("new")
+        return b"value"
 
     given_up = asyncio.create_task(memo.get_or_compute("k", hard_to_stop))
     await began.wait()
     given_up.cancel()
     await asyncio.sleep(0)
-
-    assert await memo.get_or_compute("k", lambda: b"value") == b"value"
+    next_ones = [asyncio.create_task(memo.get_or_compute("k", anew)) for _ in range(3)]
+    impatient = asyncio.create_task(memo.get_or_compute("k", anew))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.wait([impatient])
+    assert impatient.cancelled()
+    for _ in range(5):
+        assert await memo.get("other") is None
+    assert ended == []
 
     slow_end.set()
+    assert await asyncio.gather(*next_ones) == [b"value"] * 3
     await asyncio.wait([given_up])
     assert given_up.cancelled()
-    assert await memo.get_or_compute("k", lambda: b"other") == b"value"
+    assert ended == ["old", "new"]
+
+
+async def test_a_function_that_ignores_its_cancellation_gives_its_value_to_the_next(
+    memo: Memo,
+) -> None:
+    began = asyncio.Event()
+    may_end = asyncio.Event()
+
+    async def stubborn() -> bytes:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await may_end.wait()
+        return b"of the first"
+
+    given_up = asyncio.create_task(memo.get_or_compute("k", stubborn))
+    await began.wait()
+    given_up.cancel()
+    await asyncio.sleep(0)
+    next_one = asyncio.create_task(memo.get_or_compute("k", lambda: b"of the second"))
+    await asyncio.sleep(0)
+    may_end.set()
+
+    assert await next_one == b"of the first"
+    assert await memo.get("k") == b"of the first"
+    await asyncio.wait([given_up])
+    assert given_up.cancelled()
+
+
+class SlowRows:
+    """Keeps values in a dict; a write lands, whoever awaits it, when it is let go."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+        self.writing = asyncio.Event()
+        self.may_land = asyncio.Event()
+        self.landing: set[asyncio.Task[None]] = set()
+
+    async def get(self, key: bytes) -> bytes | None:
+        return self.rows.get(key)
+
+    async def put(self, key: bytes, value: bytes) -> None:
+        # As in the engine: what was sent is done.
+        task = asyncio.create_task(self._land(key, value))
+        self.landing.add(task)
+        await asyncio.shield(task)
+
+    async def _land(self, key: bytes, value: bytes) -> None:
+        self.writing.set()
+        await self.may_land.wait()
+        self.rows[key] = value
+
+
+@pytest.mark.parametrize("cancel_count", [1, 3])
+async def test_a_value_that_is_being_written_is_the_value_whoever_gives_up(
+    cancel_count: int,
+) -> None:
+    rows = SlowRows()
+    memo = Memo(rows)
+    calls: list[bytes] = []
+
+    def compute() -> bytes:
+        calls.append(b"%d" % len(calls))
+        return calls[-1]
+
+    given_up = asyncio.create_task(memo.get_or_compute("k", compute))
+    await rows.writing.wait()
+    for _ in range(cancel_count):
+        given_up.cancel()
+        await asyncio.sleep(0)
+    next_one = asyncio.create_task(memo.get_or_compute("k", compute))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not next_one.done()
+    rows.may_land.set()
+
+    assert await next_one == b"0"
+    await asyncio.wait([given_up, *rows.landing])
+    assert given_up.cancelled()
+    assert await memo.get("k") == b"0"
+    assert calls == [b"0"]
 
 
 async def test_a_timeout_of_one_is_no_timeout_of_the_others(memo: Memo) -> None:
@@ -227,6 +325,84 @@ async def test_a_function_that_asks_for_its_own_key_is_told_so(memo: Memo) -> No
 
     with pytest.raises(RuntimeError, match="wait for itself"):
         await memo.get_or_compute("k", circle)
+
+
+async def test_a_child_task_that_asks_for_the_key_of_its_function_is_told_so(memo: Memo) -> None:
+    async def circle() -> bytes:
+        [value] = await asyncio.gather(memo.get_or_compute("k", circle))
+        return value
+
+    with pytest.raises(RuntimeError, match="wait for itself"):
+        await memo.get_or_compute("k", circle)
+    assert await memo.get_or_compute("k", lambda: b"value") == b"value"
+
+
+async def test_a_circle_of_keys_is_told_so(memos: MemoStore, memo: Memo) -> None:
+    other = memos.new_memo("run", 1)
+
+    async def a() -> bytes:
+        return await other.get_or_compute("b", b)
+
+    async def b() -> bytes:
+        return await memo.get_or_compute("c", c)
+
+    async def c() -> bytes:
+        return await memo.get_or_compute("a", a)
+
+    with pytest.raises(RuntimeError, match="wait for itself"):
+        await memo.get_or_compute("a", a)
+
+
+async def test_a_circle_that_two_callers_close_is_told_so(memo: Memo) -> None:
+    both_began = asyncio.Barrier(2)
+
+    async def a() -> bytes:
+        await both_began.wait()
+        return b"a" + await memo.get_or_compute("b", b)
+
+    async def b() -> bytes:
+        await both_began.wait()
+        return b"b" + await memo.get_or_compute("a", a)
+
+    results = await asyncio.gather(
+        memo.get_or_compute("a", a), memo.get_or_compute("b", b), return_exceptions=True
+    )
+
+    assert [type(result) for result in results] == [RuntimeError] * 2
+    assert "wait for itself" in str(results[0])
+
+
+async def test_a_task_that_outlives_its_function_may_ask_for_the_key(memo: Memo) -> None:
+    ended = asyncio.Event()
+    left_behind: list[asyncio.Task[bytes]] = []
+
+    async def later() -> bytes:
+        await ended.wait()
+        return await memo.get_or_compute("k", lambda: b"second")
+
+    async def fail() -> bytes:
+        left_behind.append(asyncio.create_task(later()))
+        raise LookupError("first")
+
+    with pytest.raises(LookupError, match="first"):
+        await memo.get_or_compute("k", fail)
+    ended.set()
+
+    assert await left_behind[0] == b"second"
+
+
+async def test_asking_twice_for_a_key_of_another_is_no_circle(memo: Memo) -> None:
+    inner = Computation()
+
+    async def outer() -> bytes:
+        both = [memo.get_or_compute("inner", inner) for _ in range(2)]
+        return b" ".join(await asyncio.gather(*both))
+
+    asked = asyncio.create_task(memo.get_or_compute("outer", outer))
+    await inner.began.wait()
+    inner.may_end.set()
+
+    assert await asked == b"value value"
 
 
 async def test_a_function_may_ask_for_another_key(memo: Memo) -> None:

@@ -1,6 +1,7 @@
 """One store of memos in several event loops, and what it holds of the process."""
 
 import asyncio
+import sys
 import threading
 from pathlib import Path
 
@@ -62,6 +63,36 @@ def test_loops_at_the_same_time_see_the_same_memos() -> None:
         thread.join()
 
     assert found == [[b"0", b"1", b"2", b"3"]] * 4
+
+
+def test_loops_of_many_threads_come_and_go_at_once() -> None:
+    memos = MemoStore(MemoryStore())
+    barrier = threading.Barrier(8, timeout=20)
+    errors: list[BaseException] = []
+
+    async def use(number: int) -> None:
+        await memos.new_memo("run", number).put("k", b"value")
+
+    def come_and_go(number: int) -> None:
+        try:
+            barrier.wait()
+            for _ in range(50):
+                asyncio.run(use(number))
+        except BaseException as error:  # noqa: BLE001 - told by the assertion
+            errors.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=come_and_go, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+
+    assert errors == []
 
 
 def test_closing_in_one_loop_closes_for_all() -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -60,9 +62,86 @@ async def test_a_run_that_goes_on_again_keeps_its_memos_and_its_mark(memos: Memo
 
     assert await sweep(memos, HOUR, live, NOW_MS) == 1
 
-    assert live.asked == ["again", "gone"]
+    assert sorted(live.asked) == ["again", "gone"]
     assert await left(memos, "again", "gone") == ["again"]
     assert await memos.list_terminal_markers() == [TerminalMarker("again", 1)]
+
+
+@pytest.mark.parametrize("step_number", [0, 7], ids=["over an old one", "a new one"])
+async def test_what_is_written_while_the_sweeper_asks_stays(
+    memos: MemoStore, step_number: int
+) -> None:
+    await end(memos, "again", 1)
+    memo = memos.new_memo("again", step_number)
+
+    async def is_live(_: str) -> bool:
+        # It goes on again right behind the answer.
+        await memo.put("k", b"new")
+        return False
+
+    assert await sweep(memos, HOUR, is_live, NOW_MS) == 0
+
+    assert await memo.get("k") == b"new"
+    assert await memos.list_terminal_markers() == [TerminalMarker("again", 1)]
+    assert await sweep(memos, HOUR, Live(), NOW_MS) == 1
+    assert await left(memos, "again") == []
+
+
+async def test_who_only_looks_at_memos_keeps_no_sweep_from_its_work(memos: MemoStore) -> None:
+    await end(memos, "run", 1)
+
+    async def is_live(_: str) -> bool:
+        assert await memos.new_memo("run", 0).get("k") == b"value"
+        return False
+
+    assert await sweep(memos, HOUR, is_live, NOW_MS) == 1
+    assert await memos.new_memo("run", 0).get("k") is None
+
+
+async def test_what_is_younger_than_the_mark_stays_until_the_next_end(
+    disk_memos: MemoStore, tmp_path: Path
+) -> None:
+    await end(disk_memos, "run", 1)
+    [file] = (tmp_path / "taquba" / "memos" / "run" / "1").iterdir()
+    later = file.stat().st_mtime + 120
+    os.utime(file, (later, later))
+
+    assert await sweep(disk_memos, HOUR, Live(), NOW_MS) == 0
+
+    assert await disk_memos.new_memo("run", 0).get("k") is None
+    assert await left(disk_memos, "run") == ["run"]
+    assert await disk_memos.list_terminal_markers() == [TerminalMarker("run", 1)]
+    await disk_memos.write_terminal_marker("run", 2)
+    for mark in (tmp_path / "taquba" / "terminals").iterdir():
+        os.utime(mark, (later, later))
+    assert await sweep(disk_memos, HOUR, Live(), NOW_MS) == 1
+    assert await left(disk_memos, "run") == []
+
+
+async def test_some_runs_are_swept_at_a_time_and_all_in_the_end(memos: MemoStore) -> None:
+    run_ids = [f"run-{number}" for number in range(30)]
+    for run_id in run_ids:
+        await memos.new_memo(run_id, 1).put("k", b"value")
+        await memos.write_terminal_marker(run_id, 1)
+    asking: set[str] = set()
+    most_asking = 0
+    eight_ask = asyncio.Event()
+
+    async def is_live(run_id: str) -> bool:
+        nonlocal most_asking
+        asking.add(run_id)
+        most_asking = max(most_asking, len(asking))
+        if len(asking) == 8:
+            eight_ask.set()
+        await eight_ask.wait()
+        asking.remove(run_id)
+        return False
+
+    assert await sweep(memos, HOUR, is_live, NOW_MS) == 30
+
+    assert most_asking == 8
+    assert await left(memos, *run_ids) == []
+    assert await memos.list_terminal_markers() == []
 
 
 async def test_the_last_end_of_a_run_counts(memos: MemoStore) -> None:

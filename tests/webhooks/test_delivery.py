@@ -3,14 +3,16 @@
 import asyncio
 import gzip
 import ssl
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from taquba import EnqueueOptions
-from taquba.webhooks import verify
+from taquba import EnqueueOptions, NewJob
+from taquba.webhooks import Circuit, WebhookWorker, _worker, verify
+from taquba.webhooks._signature import Keys
 from taquba.worker import PermanentFailure, Postponed, TransientFailure
 from tests.waiting import eventually
 from tests.webhooks.conftest import OTHER_SECRET, SECRET, Attempt, job_for, worker_for
@@ -115,6 +117,41 @@ async def test_a_signed_delivery_can_be_verified(attempt: Attempt) -> None:
     [received] = receiver.received
     verify(SECRET, received.headers, received.body)
     assert "." not in received.headers["webhook-id"]
+
+
+async def test_the_webhook_id_is_that_of_the_job_and_new_for_each_job(attempt: Attempt) -> None:
+    async with receiving(answer(200)) as receiver:
+        jobs = [job_for(receiver), job_for(receiver)]
+        by_hand = NewJob(b"", EnqueueOptions(headers={"webhook.url": receiver.url}))
+        for job in (*jobs, by_hand):
+            await attempt(worker_for(receiver, secrets={"key-1": SECRET}), job)
+
+    first, second, last = (one.headers["webhook-id"] for one in receiver.received)
+    assert [first, second] == [job.options.headers["webhook.id"] for job in jobs]
+    assert first != second
+    # A job that nobody gave an id has its own.
+    assert last.isdigit()
+
+
+@pytest.mark.parametrize(("size_bytes", "is_elsewhere"), [(1024 * 1024, False), (2**20 + 1, True)])
+async def test_large_bodies_are_not_signed_on_the_event_loop(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, size_bytes: int, is_elsewhere: bool
+) -> None:
+    threads: list[int] = []
+    sign = Keys.sign
+
+    def noticed(keys: Keys, webhook_id: str, timestamp: int, body: bytes) -> str:
+        threads.append(threading.get_ident())
+        return sign(keys, webhook_id, timestamp, body)
+
+    monkeypatch.setattr(Keys, "sign", noticed)
+    async with receiving(answer(200)) as receiver:
+        worker = worker_for(receiver, secrets={"key-1": SECRET})
+        await attempt(worker, job_for(receiver, bytes(size_bytes)))
+
+    [received] = receiver.received
+    verify(SECRET, received.headers, received.body)
+    assert [thread != threading.get_ident() for thread in threads] == [is_elsewhere]
 
 
 async def test_a_job_is_signed_with_its_own_key_and_no_other(attempt: Attempt) -> None:
@@ -350,6 +387,35 @@ async def test_a_dead_host_is_left_alone_and_says_until_when(attempt: Attempt) -
 
     assert receiver.connection_count == 5
     assert info.value.retry_after > timedelta(seconds=29)
+
+
+async def test_a_name_that_was_not_looked_up_is_no_failure_of_its_receiver(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def not_looked_up(*_: object) -> _worker._Sent:
+        return _worker._Sent("busy", 0, None, "too many lookups")  # noqa: SLF001 - the same
+
+    async with receiving(answer(200)) as receiver:
+        worker = worker_for(receiver, circuit=Circuit(failure_count=1))
+        with monkeypatch.context() as patch:
+            patch.setattr(WebhookWorker, "_send", not_looked_up)
+            with pytest.raises(Postponed, match="too many lookups") as info:
+                await attempt(worker, job_for(receiver))
+        await attempt(worker, job_for(receiver))
+
+    assert 10 <= info.value.retry_after.total_seconds() <= 15
+
+
+async def test_a_submitter_cannot_have_a_host_left_alone_by_naming_another_port(
+    attempt: Attempt,
+) -> None:
+    async with receiving(answer(500)) as bad, receiving(answer(200)) as good:
+        worker = worker_for(bad, good, circuit=Circuit(failure_count=1))
+        with pytest.raises(TransientFailure, match="answered 500"):
+            await attempt(worker, job_for(bad))
+        await attempt(worker, job_for(good))
+
+    assert (bad.connection_count, good.connection_count) == (1, 1)
 
 
 async def test_refusals_of_a_receiver_that_is_alive_do_not_open_its_circuit(

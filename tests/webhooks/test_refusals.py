@@ -70,6 +70,11 @@ HOSTILE = [
     "https://[fd00:ec2::254]/",
     "https://[ff02::1]/",
     "https://a..b/",
+    "https://{a}.example/",
+    "https://a`b.example/",
+    'https://a"b.example/',
+    "https://a,b.example/",
+    "https://a*b.example/",
     LONG,
 ]
 
@@ -338,9 +343,29 @@ def test_a_job_keeps_the_options_and_headers_that_it_was_given() -> None:
     assert job.options.delay == options.delay
     assert dict(job.options.headers) == {
         "tenant": "a",
+        "webhook.id": job.options.headers["webhook.id"],
         "webhook.url": "https://example.com/hook",
         "webhook.timeout": "5.0",
         "webhook.content_type": "application/octet-stream",
         "webhook.header.X-A": "1",
     }
-    assert webhook_job("https://example.com/", b"").options.max_attempts == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({}, 20),
+        ({"options": EnqueueOptions()}, 20),
+        ({"options": EnqueueOptions(priority=3)}, 20),
+        ({"options": EnqueueOptions(max_attempts=1)}, 1),
+    ],
+)
+def test_a_job_that_does_not_say_has_twenty_attempts(options: dict[str, Any], wanted: int) -> None:
+    assert webhook_job("https://example.com/", b"", **options).options.max_attempts == wanted
+
+
+async def test_an_id_that_would_break_the_signature_is_refused(attempt: Attempt) -> None:
+    for webhook_id in ("a.b", "", "a b", "ä", "x" * 257):
+        with pytest.raises(PermanentFailure, match="webhook_id"):
+            job = by_hand("https://example.com/", **{"webhook.id": webhook_id})
+            await attempt(WebhookWorker(), job)

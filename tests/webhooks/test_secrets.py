@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from taquba import Queue
+from taquba import EnqueueOptions, NewJob, Queue
 from taquba.exceptions import InvalidArgumentError
 from taquba.webhooks import WebhookTerminalHook, WebhookWorker, webhook_job
 from taquba.worker import PermanentFailure, TransientFailure
@@ -101,6 +101,11 @@ def test_a_secret_in_the_wrong_place_is_not_shown() -> None:
         {"secrets": {SECRET_WITH_CANARY + "=": "key-1"}},
         {"secrets": {"a": SECRET_WITH_CANARY, "b": SECRET_WITH_CANARY}},
         {"secrets": {"a": SECRET_WITH_CANARY}, "default_key_id": SECRET_WITH_CANARY + "="},
+        {"secrets": {"a": SECRET_WITH_CANARY}, "default_key_id": SECRET_WITH_CANARY},
+        {"secrets": {"a": SECRET_WITH_CANARY}, "default_key_id": CANARY},
+        {"secrets": {SECRET_WITH_CANARY: "key-1"}},
+        {"secrets": {SECRET_WITH_CANARY: SECRET_WITH_CANARY}},
+        {"secrets": {SECRET_WITH_CANARY.upper(): SECRET_WITH_CANARY}},
     ]
     for settings in wrong:
         with pytest.raises(InvalidArgumentError) as info:
@@ -108,9 +113,23 @@ def test_a_secret_in_the_wrong_place_is_not_shown() -> None:
 
         error = info.value
         assert_clean(error, repr(error), vars(error), error.__context__, error.__cause__)
-    with pytest.raises(InvalidArgumentError) as info:
-        webhook_job("https://example.com/", b"", key_id=SECRET_WITH_CANARY + "=")
-    assert_clean(info.value, vars(info.value))
+    for key_id in (SECRET_WITH_CANARY + "=", SECRET_WITH_CANARY):
+        with pytest.raises(InvalidArgumentError, match="not the secret") as info:
+            webhook_job("https://example.com/", b"", key_id=key_id)
+        assert_clean(info.value, vars(info.value))
+
+
+async def test_a_key_that_is_missing_and_may_be_a_secret_is_not_shown(attempt: Attempt) -> None:
+    worker = WebhookWorker()
+
+    # A secret without its beginning is a good name for a key.
+    with pytest.raises(TransientFailure, match="no secret for the key `<32 characters>`") as info:
+        await attempt(worker, webhook_job("https://example.com/", b"", key_id=CANARY))
+    assert_clean(info.value)
+    headers = {"webhook.url": "https://example.com/", "webhook.key_id": SECRET_WITH_CANARY}
+    with pytest.raises(PermanentFailure, match="not the secret") as refused:
+        await attempt(worker, NewJob(b"", EnqueueOptions(headers=headers)))
+    assert_clean(refused.value)
 
 
 async def test_what_a_queue_keeps_of_a_failed_delivery_shows_no_secret(

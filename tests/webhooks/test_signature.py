@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -266,3 +267,15 @@ def test_what_cannot_be_signed_is_refused(arguments: tuple[Any, ...]) -> None:
 def test_a_naive_present_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="aware"):
         verify(SECRET, signed(), BODY, now=NOW.replace(tzinfo=None))
+
+
+def test_signing_a_large_body_needs_no_second_one() -> None:
+    body = bytes(8 * 1024 * 1024)
+    tracemalloc.start()
+    try:
+        sign([SECRET, OTHER_SECRET], "msg_1", 1, body)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most_bytes < len(body) // 8

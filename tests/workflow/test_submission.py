@@ -117,6 +117,12 @@ async def test_headers_reach_every_step_and_the_hook_without_reserved_keys(
     assert (await hook.told()).headers == headers
 
 
+@pytest.mark.parametrize("key", ["\uff57orkflow.step", "workflow\u2024step", "work\ufb02ow.x"])
+def test_a_header_that_only_looks_reserved_is_refused(key: str) -> None:
+    with pytest.raises(ReservedHeaderError, match=r"workflow\."):
+        RunSpec(b"", headers={key: "x"})
+
+
 @pytest.mark.parametrize(
     "key",
     [

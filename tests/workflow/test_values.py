@@ -166,3 +166,44 @@ def test_msgspec_is_not_imported_before_it_is_needed() -> None:
     )
 
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), [float("inf")], {"a": {"b": (1, -float("inf"))}}, Receipt(1, float("nan"))],
+)
+def test_numbers_that_json_has_not_are_refused(value: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="NaN"):
+        Succeed(value)
+
+
+def test_null_is_a_value() -> None:
+    assert Succeed([None, 1.5]).result == b"[null,1.5]"
+
+
+def test_keys_of_any_kind_become_text_in_a_fixed_order() -> None:
+    assert (
+        RunSpec({2: "b", 1: "a"}).input == RunSpec({1: "a", 2: "b"}).input == b'{"1":"a","2":"b"}'
+    )
+
+
+@pytest.mark.parametrize(
+    "value", [{"password": "hunter2", "x": "\ud800"}, {"password": "hunter2", "x": object()}]
+)
+def test_an_error_does_not_show_what_a_value_holds(value: Any) -> None:
+    with pytest.raises(InvalidArgumentError) as info:
+        Succeed(value)
+
+    assert "hunter2" not in str(info.value)
+
+
+async def test_what_is_no_type_is_refused(start: StartRuntime) -> None:
+    async def runner(step: Step) -> StepOutcome:
+        with pytest.raises(InvalidArgumentError, match="type"):
+            step.load(object())  # type: ignore[arg-type]
+        return StepOutcome.Succeed(b"")
+
+    runtime = await start(runner)
+    outcome = await (await runtime.submit(RunSpec(1))).outcome(timeout=20)
+
+    assert outcome.status is TerminalStatus.Succeeded

@@ -21,6 +21,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Final, Never, TypeVar
 
+from taquba._delivery._failure import describe
 from taquba._delivery._threads import AbandonedCallsError
 from taquba._port import Port
 from taquba._taquba import Claim, Notification, Step
@@ -53,6 +54,7 @@ class Dispatcher:
         self._native = port.native
         self._new_task = _task_maker(port.loop)
         self._running: set[asyncio.Task[None]] = set()
+        self._is_draining = False
         self.failed: asyncio.Future[Never] = port.loop.create_future()
         """Fails when the work cannot go on."""
 
@@ -74,6 +76,7 @@ class Dispatcher:
         Args:
             limit: How long they may take. Interrupted ones are delivered again.
         """
+        self._is_draining = True
         try:
             async with asyncio.timeout(limit.total_seconds()):
                 await self._finish()
@@ -127,9 +130,19 @@ class Dispatcher:
             self.fail(error)
             return self._native.unclaim(work)
         if is_interruption(error, task):
+            if not self._is_draining:
+                _logger.warning("a delivery was cancelled from outside: %r", work)
             self._flush_if(self._native.release(work))
-            raise error
-        return settle_failed(work, error)
+            try:
+                raise error
+            finally:
+                # The traceback holds this frame.
+                del error
+        try:
+            return settle_failed(work, error)
+        except Exception as broken:  # noqa: BLE001 - an error that is not what its class says
+            self.port.arrange_flush()
+            return self._native.nack(None, work, describe(broken))
 
     def _flush_if(self, is_due: bool) -> None:  # noqa: FBT001 - what the native port returned
         if is_due:

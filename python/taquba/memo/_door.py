@@ -4,10 +4,13 @@ Invariants:
     1. Each event loop has a port of its own, made on first use; that of a closed loop is ended when
        another one is made.
     2. A call that is under way when the store is closed still gets its answer.
+    3. The table of doors is touched under its lock only, because each loop may have a thread of its
+       own. A door is ended outside of it.
 """
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar, final
 
@@ -32,6 +35,7 @@ class Doors:
     def __init__(self, name: str) -> None:
         self._name = name
         self._doors: dict[asyncio.AbstractEventLoop, _Door] = {}
+        self._lock = threading.Lock()
         self.is_closed = False
 
     def call(
@@ -47,19 +51,16 @@ class Doors:
             *args: Its arguments behind future and port.
             **kwargs: The same.
         """
-        if self.is_closed:
-            message = f"the memo store at `{self._name}` is closed: make another one"
-            raise ClosedError(message, path=self._name)
-        loop = asyncio.get_running_loop()
-        door = self._doors.get(loop) or self._add(loop)
+        door = self._door()
         future = door.port.call(method, door.port.native, *args, **kwargs)
         door.note(future)
         return future
 
     async def close(self) -> None:
         """Refuse further calls, wait for those of this loop, and give the ports back."""
-        self.is_closed = True
-        doors, self._doors = self._doors, {}
+        with self._lock:
+            self.is_closed = True
+            doors, self._doors = self._doors, {}
         here = asyncio.get_running_loop()
         for loop, door in doors.items():
             if loop is here or loop.is_closed():
@@ -71,11 +72,20 @@ class Doors:
         if here in doors:
             await doors[here].ended.wait()
 
-    def _add(self, loop: asyncio.AbstractEventLoop) -> "_Door":
-        for ended in [other for other in self._doors if other.is_closed()]:
-            self._doors.pop(ended).end()
-        door = self._doors[loop] = _Door(self._name)
-        return door
+    def _door(self) -> "_Door":
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self.is_closed:
+                message = f"the memo store at `{self._name}` is closed: make another one"
+                raise ClosedError(message, path=self._name)
+            if (door := self._doors.get(loop)) is not None:
+                return door
+            made = self._doors[loop] = _Door(self._name)
+            closed = [other for other in self._doors if other.is_closed()]
+            ended = [self._doors.pop(other) for other in closed]
+        for door in ended:
+            door.end()
+        return made
 
 
 @final

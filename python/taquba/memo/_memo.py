@@ -4,18 +4,24 @@ Invariants:
     1. Whatever the key, it is stored as its SHA-256: no two keys meet, and none leads elsewhere.
     2. Of those who ask for one key at a time, in one event loop, one computation is made. It goes
        on while one of them waits, and is cancelled, and seen to its end, by the last who gives up.
-    3. A failure is told to all who wait, and nothing is remembered of it.
+    3. What was computed is written, whoever gives up. Nobody computes anew beside a computation, or
+       a write, that has been given up and has not ended.
+    4. A failure is told to all who wait, and nothing is remembered of it.
+    5. Computations that would wait for each other in a circle are refused.
 
 Not here:
-    Where values are kept is `_rows.py` and `_store.py`.
+    Where values are kept is `_rows.py` and `_store.py`; who waits for whom `_circle.py`.
 """
 
 import asyncio
+import contextlib
+import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias, final
 
 from taquba._checks import check_instance, refuse_type
+from taquba.memo._circle import Computing
 
 __all__ = ["Memo", "Placement", "Value"]
 
@@ -103,7 +109,9 @@ class Memo:
         the computation and that moment computes again.
 
         Cancellation: the computation goes on while somebody waits for it; it is cancelled with
-        the last one who does.
+        the last one who does, who waits until it has ended. Once `fn` has returned, the value is
+        written all the same. Whoever asks meanwhile waits for that end: for the value, if there
+        is one, or to compute anew.
 
         Args:
             key: Any text.
@@ -115,17 +123,21 @@ class Memo:
 
         Raises:
             ArgumentTypeError: What `fn` returned is no bytes.
-            RuntimeError: `fn` asked for its own key.
+            RuntimeError: `fn` asked for its own key, itself or by way of others.
             Exception: Whatever `fn` raises, and what `get` and `put` raise.
         """
         if not callable(fn):
             refuse_type("fn", fn, "give a function without arguments")
         place = (asyncio.get_running_loop(), _encoded(key))
-        flight = self._flights.get(place)
-        if flight is None or flight.is_abandoned:
-            flight = _Flight(self._compute(place[1], fn))
+        while (flight := self._flights.get(place)) is not None and flight.is_abandoned:
+            await flight.end()
+            self._forget(place, flight)
+            if (value := flight.value()) is not None:
+                return value
+        if flight is None:
+            flight = _Flight(functools.partial(self._compute, place[1], fn))
             self._flights[place] = flight
-            flight.task.add_done_callback(lambda _: self._forget(place, flight))
+            flight.task.add_done_callback(functools.partial(self._landed, place, flight))
         return await flight.join()
 
     def __repr__(self) -> str:
@@ -139,51 +151,92 @@ class Memo:
         made = fn()
         computed = await made if inspect.isawaitable(made) else made
         value = _as_bytes("fn()", computed, "return")
-        await self._placement.put(key, value)
+        # A write that was sent cannot be taken back, so whoever comes next has to know its end.
+        await _to_its_end(asyncio.ensure_future(self._placement.put(key, value)))
         return value
 
     def _forget(self, place: "tuple[asyncio.AbstractEventLoop, bytes]", flight: "_Flight") -> None:
-        # Somebody may have begun anew behind one that was given up.
+        # Somebody may have begun anew behind one that has ended.
         if self._flights.get(place) is flight:
             del self._flights[place]
+
+    def _landed(
+        self,
+        place: "tuple[asyncio.AbstractEventLoop, bytes]",
+        flight: "_Flight",
+        task: "asyncio.Task[bytes]",
+    ) -> None:
+        self._forget(place, flight)
         # Of one that has failed, asyncio wants to know that somebody looked.
-        if not flight.task.cancelled():
-            flight.task.exception()
+        if not task.cancelled():
+            task.exception()
 
 
 @final
 class _Flight:
     """One computation, and how many wait for it."""
 
-    __slots__ = ("is_abandoned", "task", "waiting_count")
+    __slots__ = ("_computing", "is_abandoned", "task", "waiting_count")
 
-    def __init__(self, computation: "Awaitable[bytes]") -> None:
-        self.task = asyncio.ensure_future(computation)
+    def __init__(self, compute: "Callable[[], Awaitable[bytes]]") -> None:
+        self._computing = Computing()
+        self.task = asyncio.create_task(self._run(compute))
         self.waiting_count = 0
         self.is_abandoned = False
 
     async def join(self) -> bytes:
-        """Wait for it with the others."""
-        if self.task is asyncio.current_task():
-            message = "`fn` asks for the key that it computes: it would wait for itself"
-            raise RuntimeError(message)
-        self.waiting_count += 1
-        try:
-            # Unlike an `await` of the task, this does not cancel it.
-            await asyncio.wait((self.task,))
-        except asyncio.CancelledError:
-            if self.waiting_count == 1:
-                await self._abandon()
-            raise
-        finally:
-            self.waiting_count -= 1
+        """Wait for it with the others.
+
+        Raises:
+            RuntimeError: It waits for whoever calls this.
+        """
+        # Refused before it counts: who is refused keeps nothing going.
+        with self._computing.awaited():
+            self.waiting_count += 1
+            try:
+                # Unlike an `await` of the task, this does not cancel it.
+                await asyncio.wait((self.task,))
+            except asyncio.CancelledError:
+                if self.waiting_count == 1:
+                    await self._abandon()
+                raise
+            finally:
+                self.waiting_count -= 1
         return self.task.result()
+
+    async def end(self) -> None:
+        """Wait until it has ended, without having it go on.
+
+        Raises:
+            RuntimeError: It waits for whoever calls this.
+        """
+        with self._computing.awaited():
+            await asyncio.wait((self.task,))
+
+    def value(self) -> bytes | None:
+        """Return the value, if it has ended with one."""
+        if self.task.cancelled() or self.task.exception() is not None:
+            return None
+        return self.task.result()
+
+    async def _run(self, compute: "Callable[[], Awaitable[bytes]]") -> bytes:
+        self._computing.begin()
+        return await compute()
 
     async def _abandon(self) -> None:
         """Cancel it, and see it to its end: nobody else does."""
         self.is_abandoned = True
         self.task.cancel()
         await asyncio.wait((self.task,))
+
+
+async def _to_its_end(writing: "asyncio.Future[None]") -> None:
+    """Wait for a write, however often its computation is cancelled."""
+    while not writing.done():
+        # Who cancelled it waits for its end: see `_Flight._abandon`.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait((writing,))
+    writing.result()
 
 
 def _encoded(key: str) -> bytes:

@@ -10,7 +10,7 @@ Invariants:
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -67,6 +67,8 @@ class MemoStore:
     store of memos for large values that the queue's store should not hold, for another retention,
     or to read memos from another process. A re-submitted run id finds the memos of its
     predecessor, if they are still there.
+
+    A prefix belongs to one queue, and to one retention: runtimes sweep what they find there.
 
     Usable from several event loops. Close it, or use it with `async with`, to give back the
     descriptor that each loop has for it.
@@ -126,7 +128,8 @@ class MemoStore:
             StoreUnavailableError: The store did not list them in time.
             ClosedError: This is closed.
         """
-        count, _ = await self.try_clear(run_id)
+        count, failed = await self._doors.call(self._native.clear, run_id)
+        _log_failed(failed)
         return count
 
     async def write_terminal_marker(self, run_id: str, terminal_at_ms: int) -> None:
@@ -220,15 +223,32 @@ class MemoStore:
 
         return memo
 
-    async def try_clear(self, run_id: str) -> tuple[int, int]:
-        """Delete the memos of a run, and count those that were and those that were not.
+    async def begin_sweep(self, last: TerminalMarker) -> _taquba.MemoSweep | None:
+        """Look for what may go of a run that has ended. Not for users.
 
-        Not for users.
+        Whether the run goes on again is to be asked between this and `finish_sweep`.
+
+        Args:
+            last: The last mark of the run's end. What is younger than it stays.
+
+        Returns:
+            What may go, to be closed; `None` if somebody else sees to it.
         """
-        count, failed = await self._doors.call(self._native.clear, run_id)
-        for place, error in failed:
-            _logger.warning("the memo at %s could not be deleted: %s", place, error)
-        return count, len(failed)
+        begin = self._native.begin_sweep
+        return await self._doors.call(begin, last.run_id, last.terminal_at_ms)
+
+    async def finish_sweep(self, sweep: _taquba.MemoSweep) -> bool:
+        """Delete what may go, and return whether nothing was left behind. Not for users.
+
+        If a memo of the run was written since the look, or read by a step, all of it stays. Who
+        does so meanwhile waits.
+
+        Args:
+            sweep: What may go.
+        """
+        _, failed, kept_count = await self._doors.call(self._native.finish_sweep, sweep)
+        _log_failed(failed)
+        return not failed and not kept_count
 
 
 @final
@@ -271,8 +291,8 @@ class _Objects:
         # Reading with a claim that is over is refused as in a queue's log: the next holder may be
         # writing.
         await self._check()
-        get = self._native.get
-        return await self._doors.call(get, self._run_id, self._step_number, key)
+        get, by_step = self._native.get, self._claim is not None
+        return await self._doors.call(get, self._run_id, self._step_number, key, by_step=by_step)
 
     async def put(self, key: bytes, value: bytes) -> None:
         await self._check()
@@ -286,3 +306,8 @@ class _Objects:
     def __repr__(self) -> str:
         place = f"store={self._native.name!r}, " if self._claim is None else ""
         return f"{place}run_id={self._run_id!r}, step_number={self._step_number}"
+
+
+def _log_failed(failed: Iterable[tuple[str, str]]) -> None:
+    for place, error in failed:
+        _logger.warning("the memo at %s could not be deleted: %s", place, error)

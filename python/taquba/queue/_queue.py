@@ -12,10 +12,12 @@ Not here:
 """
 
 import asyncio
+import functools
 import os
 import secrets
 import socket
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Final, final
 
 from taquba import _taquba
@@ -27,7 +29,7 @@ from taquba._checks import (
     optional_duration,
 )
 from taquba._port import Port
-from taquba._taquba import Claim
+from taquba._taquba import Claim, MockClock, SystemClock
 from taquba.options import (
     ENQUEUE_DEFAULTS,
     OPEN_DEFAULTS,
@@ -43,7 +45,7 @@ from taquba.queue._job import JobCancelled
 from taquba.queue._kv import KvWriting
 from taquba.store import StoreLike, resolve
 
-__all__ = ["Queue", "unclaim"]
+__all__ = ["Queue", "unclaim", "wall_clock"]
 
 _SEED_BITS: Final = 64
 
@@ -55,6 +57,12 @@ class Queue(Inspection, KvWriting):
     One process owns a store path at a time; opening it takes ownership from the one before. A queue
     may be used from several event loops, each in its own thread. Made by `Queue.open`.
     """
+
+    def __init__(
+        self, engine: _taquba.Engine, port: Port, path: str, clock: SystemClock | MockClock
+    ) -> None:
+        super().__init__(engine, port, path)
+        self._clock = clock
 
     @classmethod
     def open(
@@ -94,7 +102,7 @@ class Queue(Inspection, KvWriting):
         return Opening(
             path,
             lambda native, future: native.open(future, resolve(store), path, options, opener),
-            cls,
+            functools.partial(cls, clock=options.clock),
         )
 
     async def enqueue(
@@ -518,6 +526,12 @@ class Queue(Inspection, KvWriting):
         duration = _taquba.duration("lease", lease)
         port = self.port()
         await port.call(port.native.renew, claim, duration, at_least=at_least)
+
+
+def wall_clock(queue: Queue) -> datetime:
+    """Return what a queue's clock shows."""
+    clock = queue._clock  # noqa: SLF001 - users need no such method
+    return clock.now() if isinstance(clock, MockClock) else datetime.now(UTC)
 
 
 def _give_back(port: Port, answer: "asyncio.Future[list[Claim]]") -> None:

@@ -5,9 +5,12 @@ Invariants:
        the name of the key.
     2. What an order holds was checked when its job was made, and again when it is read: a job may
        have been made by hand, and rules may have changed.
+    3. The id of a webhook is made with its job, and stays the same for all attempts. It is random:
+       receivers see the webhooks of several stores, and job ids are numbers of one.
 """
 
 import re
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -23,8 +26,17 @@ from taquba._checks import (
 )
 from taquba.options import EnqueueOptions, NewJob
 from taquba.webhooks._rules import PORTS, make_rules, read_timeout
+from taquba.webhooks._signature import SECRET_PREFIX, check_webhook_id
 
-__all__ = ["CONTENT_TYPE", "MAX_ATTEMPTS", "Order", "check_key_id", "make_job", "webhook_job"]
+__all__ = [
+    "CONTENT_TYPE",
+    "MAX_ATTEMPTS",
+    "Order",
+    "check_key_id",
+    "make_job",
+    "shown_key_id",
+    "webhook_job",
+]
 
 CONTENT_TYPE: Final = "application/octet-stream"
 """Of a body that nobody has described."""
@@ -33,6 +45,7 @@ MAX_ATTEMPTS: Final = 20
 """With the backoff of a queue that has no settings of its own, up to an hour."""
 
 _PREFIX: Final = "webhook."
+_ID: Final = "webhook.id"
 _URL: Final = "webhook.url"
 _RUN_ID: Final = "webhook.run_id"
 _RUN_STATUS: Final = "webhook.run_status"
@@ -41,7 +54,13 @@ _KEY_ID: Final = "webhook.key_id"
 _CONTENT_TYPE: Final = "webhook.content_type"
 _SENT_PREFIX: Final = "webhook.header."
 
-_DEFAULTS: Final = EnqueueOptions(max_attempts=MAX_ATTEMPTS)
+_DEFAULTS: Final = EnqueueOptions()
+
+# Enough that no two are ever the same, whichever stores they come from.
+_ID_BYTES: Final = 16
+
+# The base64 of the shortest secret. Names that people give are shorter.
+_SECRET_CHARACTERS_MIN: Final = 32
 
 _KEY_ID_FORM: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", re.ASCII)
@@ -92,10 +111,11 @@ class Order:
     """What a delivery's job says, read. Shows neither URL nor headers: both may hold secrets."""
 
     url: str = field(repr=False)
+    webhook_id: str | None = None
     run_id: str | None = None
     run_status: str | None = None
     timeout: timedelta | None = None
-    key_id: str | None = None
+    key_id: str | None = field(default=None, repr=False)
     content_type: str = CONTENT_TYPE
     sent: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -112,6 +132,7 @@ class Order:
         timeout = headers.get(_TIMEOUT)
         order = cls(
             url=url,
+            webhook_id=headers.get(_ID),
             run_id=headers.get(_RUN_ID),
             run_status=headers.get(_RUN_STATUS),
             timeout=None if timeout is None else read_timeout(_seconds(timeout)),
@@ -128,6 +149,8 @@ class Order:
 
     def check(self) -> None:
         """Refuse what cannot be sent."""
+        if self.webhook_id is not None:
+            check_webhook_id(self.webhook_id)
         _check_value("content_type", self.content_type)
         for name, value in (("run_id", self.run_id), ("run_status", self.run_status)):
             if value is not None:
@@ -140,6 +163,7 @@ class Order:
         seconds = None if self.timeout is None else str(self.timeout.total_seconds())
         fields = {
             _URL: self.url,
+            _ID: self.webhook_id,
             _RUN_ID: self.run_id,
             _RUN_STATUS: self.run_status,
             _TIMEOUT: seconds,
@@ -169,6 +193,9 @@ def webhook_job(  # noqa: PLR0913 - one per part of a delivery
     The URL is checked here as far as its text tells, and again, with the addresses that its host
     has by then, when it is sent. Give both the same rules.
 
+    The job holds the `webhook-id`, which is new for each call: enqueued twice, it is one webhook
+    that is sent twice, and receivers drop the second.
+
     Args:
         url: The receiver: absolute, at most 2,048 bytes, without user, password and fragment.
         body: The body, byte for byte; at most 64 MiB.
@@ -177,7 +204,7 @@ def webhook_job(  # noqa: PLR0913 - one per part of a delivery
         content_type: The type of the body.
         timeout: How long one attempt may take, up to 5 minutes; the worker's timeout if absent.
         key_id: Which secret of the worker signs it; the worker's default if absent.
-        options: Priority, due time, dedup key, attempts; 20 attempts if absent.
+        options: Priority, due time, dedup key, attempts; 20 attempts if they do not say.
         allow_http: Whether `http` is taken beside `https`.
         allow_networks: Networks that are taken although they are not public, such as `10.1.0.0/16`.
         allowed_hosts: Hosts that are taken, such as `example.com` or `*.example.com`; `None` takes
@@ -213,14 +240,17 @@ def webhook_job(  # noqa: PLR0913 - one per part of a delivery
 
 
 def make_job(order: Order, body: bytes, options: EnqueueOptions) -> NewJob:
-    """Make the job of an order whose URL was checked. Not for users."""
+    """Make the job of an order whose URL was checked, and give it an id. Not for users."""
+    order = replace(order, webhook_id=secrets.token_hex(_ID_BYTES))
     order.check()
     check_payload("body", body)
     check_instance("options", options, EnqueueOptions)
     for name in options.headers:
         if name.startswith(_PREFIX):
             refuse("options", name, f"leave out headers that start with `{_PREFIX}`")
-    return NewJob(body, replace(options, headers={**options.headers, **order.headers()}))
+    max_attempts = MAX_ATTEMPTS if options.max_attempts is None else options.max_attempts
+    headers = {**options.headers, **order.headers()}
+    return NewJob(body, replace(options, headers=headers, max_attempts=max_attempts))
 
 
 def check_key_id(key_id: str | None) -> None:
@@ -228,9 +258,16 @@ def check_key_id(key_id: str | None) -> None:
     if key_id is None:
         return
     check_instance("key_id", key_id, str)
-    if _KEY_ID_FORM.fullmatch(key_id) is None:
+    is_secret = key_id.lower().startswith(SECRET_PREFIX)
+    if is_secret or _KEY_ID_FORM.fullmatch(key_id) is None:
         # Not shown: it may be a secret in the wrong place.
-        refuse("key_id", "malformed", "give 1 to 64 characters of `[A-Za-z0-9_-]`, not the secret")
+        given = "a secret" if is_secret else "malformed"
+        refuse("key_id", given, "give 1 to 64 characters of `[A-Za-z0-9_-]`, not the secret")
+
+
+def shown_key_id(key_id: str) -> str:
+    """Return the name of a key as it may be shown, or what to say instead of a possible secret."""
+    return key_id if len(key_id) < _SECRET_CHARACTERS_MIN else f"<{len(key_id)} characters>"
 
 
 def _own(headers: Mapping[str, str] | None) -> dict[str, str]:

@@ -8,7 +8,6 @@ Invariants:
 
 import base64
 import binascii
-import hashlib
 import hmac
 import re
 import time
@@ -20,13 +19,22 @@ from taquba import _taquba
 from taquba._checks import Seconds, check_count, check_instance, check_payload, refuse_type
 from taquba.exceptions import InvalidArgumentError, WebhookVerificationError
 
-__all__ = ["HEADER_ID", "HEADER_SIGNATURE", "HEADER_TIMESTAMP", "Keys", "sign", "verify"]
+__all__ = [
+    "HEADER_ID",
+    "HEADER_SIGNATURE",
+    "HEADER_TIMESTAMP",
+    "SECRET_PREFIX",
+    "Keys",
+    "check_webhook_id",
+    "sign",
+    "verify",
+]
 
 HEADER_ID: Final = "webhook-id"
 HEADER_TIMESTAMP: Final = "webhook-timestamp"
 HEADER_SIGNATURE: Final = "webhook-signature"
 
-_SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what secrets begin with
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what secrets begin with
 _SECRET_BYTES_MIN: Final = 24
 _SECRET_BYTES_MAX: Final = 64
 _VERSION: Final = "v1"
@@ -73,9 +81,8 @@ class Keys:
 
     def signatures(self, webhook_id: str, timestamp: str, body: bytes) -> list[str]:
         """Return the signature by each secret."""
-        content = b".".join((webhook_id.encode(), timestamp.encode(), body))
-        digests = (hmac.new(key, content, hashlib.sha256).digest() for key in self._keys)
-        return [f"{_VERSION},{base64.b64encode(digest).decode()}" for digest in digests]
+        head = f"{webhook_id}.{timestamp}.".encode()
+        return [_signature(key, head, body) for key in self._keys]
 
     def sign(self, webhook_id: str, timestamp: int, body: bytes) -> str:
         """Return the value of the header `webhook-signature`."""
@@ -104,10 +111,7 @@ def sign(secrets: str | Iterable[str], webhook_id: str, timestamp: int, body: by
         'v1,ZztYR0IIDCBCUcYzh8ZE+qsQWpIgtHU7R1hpe8htaD4='
     """
     keys = Keys("secrets", secrets)
-    check_instance("webhook_id", webhook_id, str)
-    if _ID.fullmatch(webhook_id) is None:
-        shown = _taquba.shown(webhook_id)
-        _refuse("webhook_id", shown, "give 1 to 256 visible ASCII characters, and no dot")
+    check_webhook_id(webhook_id)
     check_count("timestamp", timestamp, _TIMESTAMP_MAX, 0)
     check_payload("body", body)
     return keys.sign(webhook_id, timestamp, body)
@@ -159,6 +163,21 @@ def verify(
         _fail("too-new", f"its timestamp is more than {seconds:g} s ahead: check the clock")
 
 
+def check_webhook_id(webhook_id: str) -> None:
+    """Refuse an id that cannot be signed. Not for users."""
+    check_instance("webhook_id", webhook_id, str)
+    if _ID.fullmatch(webhook_id) is None:
+        shown = _taquba.shown(webhook_id)
+        _refuse("webhook_id", shown, "give 1 to 256 visible ASCII characters, and no dot")
+
+
+def _signature(key: bytes, head: bytes, body: bytes) -> str:
+    # Not joined: a body may be as large as a payload.
+    code = hmac.new(key, head, digestmod="sha256")
+    code.update(body)
+    return f"{_VERSION},{base64.b64encode(code.digest()).decode()}"
+
+
 def _is_signed(keys: Keys, webhook_id: str, timestamp: str, body: bytes, given: str) -> bool:
     wanted = [text.encode() for text in keys.signatures(webhook_id, timestamp, body)]
     candidates = given.split(" ", _SIGNATURE_COUNT_MAX)[:_SIGNATURE_COUNT_MAX]
@@ -186,13 +205,13 @@ def _decode(name: str, secret: str) -> bytes:
     if not isinstance(secret, str):
         refuse_type(name, secret, "give `str`, or a list of `str`")
     remedy = (
-        f"give `{_SECRET_PREFIX}` and the base64 of {_SECRET_BYTES_MIN} to "
+        f"give `{SECRET_PREFIX}` and the base64 of {_SECRET_BYTES_MIN} to "
         f"{_SECRET_BYTES_MAX} random bytes"
     )
-    if not secret.startswith(_SECRET_PREFIX):
-        _refuse(name, f"a text without `{_SECRET_PREFIX}`", remedy)
+    if not secret.startswith(SECRET_PREFIX):
+        _refuse(name, f"a text without `{SECRET_PREFIX}`", remedy)
     try:
-        key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = None
     # Outside of the handler: the error must not carry the secret along as its context.

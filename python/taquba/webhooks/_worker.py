@@ -5,8 +5,13 @@ Invariants:
        connected to that the rules do not take.
     2. Nothing of an answer is kept but its status and the time it asks to wait.
     3. A secret is in this process alone: not in a job, an error, a log or a `repr`.
+    4. A door that a delivery has opened is closed: at its end or, if its event loop has gone away
+       under it, before the next delivery.
 """
 
+import asyncio
+import contextlib
+import random
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,10 +25,10 @@ from taquba._taquba import Claim
 from taquba.exceptions import InvalidArgumentError
 from taquba.webhooks._circuit import Circuit
 from taquba.webhooks._gates import Gates, Passage
-from taquba.webhooks._order import Order, check_key_id
+from taquba.webhooks._order import Order, check_key_id, shown_key_id
 from taquba.webhooks._rules import PORTS, TIMEOUT, make_rules, read_timeout
 from taquba.webhooks._signature import HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, Keys
-from taquba.worker import PermanentFailure, TransientFailure
+from taquba.worker import PermanentFailure, Postponed, TransientFailure
 
 __all__ = ["WebhookWorker"]
 
@@ -33,8 +38,14 @@ _CIRCUIT: Final = Circuit()
 _HOST_CONCURRENCY: Final = 8
 _HOST_CONCURRENCY_MAX: Final = 1_000
 
+# Names that do not resolve are given up by the machine after ten seconds or so.
+_BUSY_RETRY_SECONDS: Final = 10.0
+
 # A receiver that says "at once" would use up the attempts in a second.
 _RETRY_AFTER_MIN: Final = timedelta(seconds=1)
+
+# Signing more than this would hold up the event loop for a millisecond or longer.
+_SIGNED_AT_ONCE_BYTES_MAX: Final = 1024 * 1024
 
 _STATUS_REQUEST_TIMEOUT: Final = 408
 _STATUS_TOO_MANY_REQUESTS: Final = 429
@@ -43,7 +54,10 @@ _STATUS_TOO_MANY_REQUESTS: Final = 429
 @final
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """How an attempt ended: `end` is `"answered"`, `"refused"` (by us) or `"failed"`."""
+    """How an attempt ended.
+
+    `end` is `"answered"`, `"failed"`, `"refused"` (by us), or `"busy"` (we did not get to it).
+    """
 
     end: str
     status: int
@@ -78,7 +92,8 @@ class WebhookWorker:
         ports: Ports that are taken.
         timeout: How long one attempt may take if its job does not say, up to 5 minutes.
         circuit: When a host that fails is left alone.
-        host_concurrency: Most deliveries of one host under way, 1 to 1,000.
+        host_concurrency: Most deliveries of one receiver (scheme, host and port) under way, 1 to
+            1,000. As many more wait for a place; give the worker loop more room than that.
 
     Raises:
         InvalidArgumentError: A value is outside its bounds; the message names both, and no secret.
@@ -114,6 +129,7 @@ class WebhookWorker:
         check_count("host_concurrency", host_concurrency, _HOST_CONCURRENCY_MAX)
         self._client = _taquba.WebhookClient(self._rules)
         self._gates = Gates(circuit, host_concurrency, time.monotonic)
+        self._ports: set[Port] = set()
 
     async def process(self, job: Claim) -> None:
         """Make one attempt to deliver a job.
@@ -126,48 +142,46 @@ class WebhookWorker:
         Raises:
             PermanentFailure: No other attempt can help.
             TransientFailure: Another attempt may help.
-            Postponed: The host is left alone, or has too much to do; the attempt does not count.
+            Postponed: The host is left alone, has too much to do, or was not looked up because
+                others take too long; the attempt does not count.
         """
-        order, host = self._read(job)
-        headers = self._headers(job, order)
-        async with self._gates.enter(host) as passage:
+        order, host, origin = self._read(job)
+        keys = self._keys_of(order)
+        async with self._gates.enter(host, origin) as passage:
+            headers = _headers(order)
+            if keys is not None:
+                headers |= await _signed(keys, order.webhook_id or job.job_id, job.payload)
             _judge(await self._send(order, headers, job.payload), passage)
 
     def __repr__(self) -> str:
         """Show how many keys there are."""
         return f"WebhookWorker(<{len(self._keys)} keys>)"
 
-    def _read(self, job: Claim) -> tuple[Order, str]:
+    def _read(self, job: Claim) -> tuple[Order, str, str]:
         try:
             order = Order.read(job.headers)
-            host = self._rules.check("url", order.url)
+            host, origin = self._rules.check("url", order.url)
         except InvalidArgumentError as error:
             raise PermanentFailure(str(error)) from None
-        return order, host
+        return order, host, origin
 
-    def _headers(self, job: Claim, order: Order) -> dict[str, str]:
-        headers = {**order.sent, "Content-Type": order.content_type}
-        if order.run_id is not None:
-            headers["Workflow-Run-Id"] = order.run_id
-        if order.run_status is not None:
-            headers["Workflow-Run-Status"] = order.run_status
+    def _keys_of(self, order: Order) -> Keys | None:
         key_id = order.key_id or self._default_key_id
         if key_id is None:
-            return headers
+            return None
         keys = self._keys.get(key_id)
         if keys is None:
-            text = f"no secret for the key `{key_id}`: add it to `secrets` of the `WebhookWorker`"
+            shown = shown_key_id(key_id)
+            text = f"no secret for the key `{shown}`: add it to `secrets` of the `WebhookWorker`"
             raise TransientFailure(text)
-        timestamp = int(time.time())
-        headers[HEADER_ID] = job.job_id
-        headers[HEADER_TIMESTAMP] = str(timestamp)
-        headers[HEADER_SIGNATURE] = keys.sign(job.job_id, timestamp, job.payload)
-        return headers
+        return keys
 
     async def _send(self, order: Order, headers: Mapping[str, str], body: bytes) -> _Sent:
         # A door of its own: the answer comes to the loop that runs this delivery, and an attempt
         # that costs a connection need not save a descriptor.
+        self._close_abandoned()
         port = Port()
+        self._ports.add(port)
         try:
             answer = port.loop.create_future()
             request = self._client.deliver(
@@ -183,13 +197,47 @@ class WebhookWorker:
             finally:
                 request.abort()
         finally:
+            self._ports.discard(port)
             port.close("webhooks")
+
+    def _close_abandoned(self) -> None:
+        """Close the doors of event loops that were closed with deliveries under way."""
+        for port in [other for other in tuple(self._ports) if other.loop.is_closed()]:
+            self._ports.discard(port)
+            # It lets go of its call, but whoever awaits it can no longer be told.
+            with contextlib.suppress(RuntimeError):
+                port.close("webhooks")
+
+
+def _headers(order: Order) -> dict[str, str]:
+    headers = {**order.sent, "Content-Type": order.content_type}
+    if order.run_id is not None:
+        headers["Workflow-Run-Id"] = order.run_id
+    if order.run_status is not None:
+        headers["Workflow-Run-Status"] = order.run_status
+    return headers
+
+
+async def _signed(keys: Keys, webhook_id: str, body: bytes) -> dict[str, str]:
+    timestamp = int(time.time())
+    if len(body) > _SIGNED_AT_ONCE_BYTES_MAX:
+        signature = await asyncio.to_thread(keys.sign, webhook_id, timestamp, body)
+    else:
+        signature = keys.sign(webhook_id, timestamp, body)
+    return {
+        HEADER_ID: webhook_id,
+        HEADER_TIMESTAMP: str(timestamp),
+        HEADER_SIGNATURE: signature,
+    }
 
 
 def _judge(sent: _Sent, passage: Passage) -> None:
     """Say what an attempt's end means for the job, and for the host."""
     if sent.end == "refused":
         raise PermanentFailure(sent.detail)
+    if sent.end == "busy":
+        spread = random.uniform(1.0, 1.5)  # noqa: S311 - nobody gains by guessing it
+        raise Postponed(sent.detail, retry_after=_BUSY_RETRY_SECONDS * spread)
     if sent.end == "failed":
         passage.fail()
         raise TransientFailure(sent.detail)
@@ -226,7 +274,7 @@ def _read_secrets(secrets: Mapping[str, str | Iterable[str]]) -> dict[str, Keys]
 def _read_default(keys: Mapping[str, Keys], default_key_id: str | None) -> str | None:
     check_key_id(default_key_id)
     if default_key_id is not None and default_key_id not in keys:
-        refuse("default_key_id", default_key_id, "give one of the names in `secrets`")
+        refuse("default_key_id", shown_key_id(default_key_id), "give one of the names in `secrets`")
     if default_key_id is None and len(keys) > 1:
         refuse("default_key_id", None, "give one of the names in `secrets`: there are several")
     return default_key_id or next(iter(keys), None)

@@ -1,22 +1,20 @@
 """Which step a task or thread works on, for those who log."""
 
 import logging
-from contextvars import ContextVar
-from typing import Final, final
+from typing import final
 
+from taquba._context import current
 from taquba._taquba import Step
 
-__all__ = ["StepLogFilter", "current", "current_step"]
-
-current: Final[ContextVar[Step | None]] = ContextVar("taquba.workflow.step", default=None)
-"""Set by the dispatcher in the context of each step's task."""
+__all__ = ["StepLogFilter", "current_step"]
 
 
 def current_step() -> Step | None:
     """Return the step that the runner around this call works on; `None` outside of runners.
 
     Known in the runner's task, in tasks that it starts, in the thread of a plain function, and in
-    threads started with `asyncio.to_thread`.
+    threads started with `asyncio.to_thread`; not in threads that are started otherwise. What is
+    started there and goes on after the step keeps it, with its payload.
     """
     return current.get()
 

@@ -4,10 +4,10 @@ import asyncio
 import logging
 from typing import final
 
+from taquba._context import current
 from taquba._delivery import CoroutineFunction, Dispatcher, Work, describe, message
 from taquba._port import Port
 from taquba._taquba import Notification, Step
-from taquba.workflow._context import current
 from taquba.workflow._errors import StepError
 from taquba.workflow._telling import Telling
 

@@ -12,7 +12,14 @@ from taquba.workflow._status import TerminalStatus
 if TYPE_CHECKING:
     from taquba.workflow._run import RunSpec
 
-__all__ = ["AnyHook", "NoopTerminalHook", "TerminalHook", "check_submission", "observed_by"]
+__all__ = [
+    "AnyHook",
+    "NoopTerminalHook",
+    "TerminalHook",
+    "check_hook",
+    "check_submission",
+    "observed_by",
+]
 
 _ALL: Final = frozenset(TerminalStatus)
 
@@ -33,8 +40,8 @@ class TerminalHook(Protocol):
         """Hear that a run has ended.
 
         Called at least once per run, after its end is durable, however it ended; after a crash
-        maybe again. Raising has it called again, with backoff, until the attempts of the
-        workflow's queue are used up.
+        maybe again. Raising has it called again, with the backoff of the workflow's queue, up to
+        25 times.
 
         Args:
             outcome: How the run ended.
@@ -80,6 +87,13 @@ def observed_by(hook: AnyHook) -> frozenset[TerminalStatus]:
     for status in wanted:
         check_instance("observes()", status, TerminalStatus)
     return frozenset(wanted)
+
+
+def check_hook(hook: AnyHook) -> None:
+    """Refuse a hook whose `check_submission` is no function."""
+    check = getattr(hook, "check_submission", None)
+    if check is not None and not callable(check):
+        refuse_type("check_submission", check, "make it a method that takes a `RunSpec`")
 
 
 async def check_submission(hook: AnyHook, specs: "Collection[RunSpec]") -> None:

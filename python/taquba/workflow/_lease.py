@@ -79,7 +79,7 @@ class StepLease:
         if port.loop is self._loop:
             self._extend(wanted)
         else:
-            self._loop.call_soon_threadsafe(self._extend_if_running, wanted)
+            self._extend_from_afar(wanted)
         lease = wanted + BLOCKED_LOOP_GRACE
         await port.call(port.native.renew, self._scope, lease, at_least=True)
 
@@ -94,12 +94,22 @@ class StepLease:
 
     def _extend(self, wanted: timedelta) -> None:
         if not self._extend_if_running(wanted):
-            run_id, number = self._scope.run_id, self._scope.step_number
-            message = (
-                f"step {number} of run {run_id}: this delivery is over, its `step_timeout` "
-                f"({self._duration}) has passed; ask for more time before it does"
-            )
-            raise ClaimLostError(message, job_id=self._job_id, lease=self._duration)
+            raise self._lost()
+
+    def _extend_from_afar(self, wanted: timedelta) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._extend_if_running, wanted)
+        except RuntimeError as error:
+            # The loop in which the step ran is closed.
+            raise self._lost() from error
+
+    def _lost(self) -> ClaimLostError:
+        run_id, number = self._scope.run_id, self._scope.step_number
+        message = (
+            f"step {number} of run {run_id}: this delivery is over, its `step_timeout` "
+            f"({self._duration}) has passed; ask for more time before it does"
+        )
+        return ClaimLostError(message, job_id=self._job_id, lease=self._duration)
 
     def _extend_if_running(self, wanted: timedelta) -> bool:
         deadline = None if self._deadline is None else self._deadline()
@@ -107,5 +117,9 @@ class StepLease:
             return False
         when = self._loop.time() + wanted.total_seconds()
         if when > (deadline.when() or when):
-            deadline.reschedule(when)
+            try:
+                deadline.reschedule(when)
+            except RuntimeError:
+                # It was left: the delivery is over, and something else still holds its frame.
+                return False
         return True

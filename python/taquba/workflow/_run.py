@@ -1,10 +1,10 @@
 """Runs: what is submitted, and the handle to what became of it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 
 from taquba import _taquba
 from taquba._checks import Seconds, check_instance, check_job_fields, keep_headers
@@ -12,9 +12,6 @@ from taquba._codec import encode
 from taquba._port import Port, Waiting
 from taquba._taquba import RunOutcome
 from taquba.queue import Queue, RunStatus
-
-if TYPE_CHECKING:
-    from taquba.workflow._runtime import WorkflowRuntime
 
 __all__ = [
     "HEADER_RUN_ID",
@@ -76,14 +73,19 @@ class RunSpec:
 class RunHandle:
     """A submitted run. Made by `WorkflowRuntime.submit` and `WorkflowRuntime.handle`."""
 
-    __slots__ = ("_newly_submitted", "_queue", "_run_id", "_runtime", "_waiting")
+    __slots__ = ("_cancel", "_newly_submitted", "_queue", "_run_id", "_waiting")
 
     def __init__(
-        self, queue: Queue, runtime: "WorkflowRuntime", run_id: str, *, newly_submitted: bool
+        self,
+        queue: Queue,
+        run_id: str,
+        *,
+        newly_submitted: bool,
+        cancel: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._queue = queue
-        # To cancel is to tell this runtime's hook.
-        self._runtime = runtime
+        # The runtime's: to cancel is to tell its hook.
+        self._cancel = cancel
         self._run_id = run_id
         self._newly_submitted = newly_submitted
         self._waiting: Waiting[RunOutcome] | None = None
@@ -134,11 +136,11 @@ class RunHandle:
 
     async def status(self) -> RunStatus:
         """Read where the run is in its life; see `WorkflowRuntime.status`."""
-        return await self._runtime.status(self._run_id)
+        return await self._queue.get_run(self._run_id)
 
     async def cancel(self) -> bool:
         """Stop the run for good; see `WorkflowRuntime.cancel`."""
-        return await self._runtime.cancel(self._run_id)
+        return await self._cancel(self._run_id)
 
     def __repr__(self) -> str:
         """Show the run's id."""

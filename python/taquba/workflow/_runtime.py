@@ -37,9 +37,16 @@ from taquba.memo._rows import row_memos
 from taquba.memo._sweeper import sweep_forever
 from taquba.options import SHUTDOWN_TIMEOUT
 from taquba.queue import Queue, RunPage, RunState, RunStatus
+from taquba.queue._queue import wall_clock
 from taquba.workflow._dispatcher import StepDispatcher
 from taquba.workflow._errors import StepError
-from taquba.workflow._hooks import AnyHook, NoopTerminalHook, check_submission, observed_by
+from taquba.workflow._hooks import (
+    AnyHook,
+    NoopTerminalHook,
+    check_hook,
+    check_submission,
+    observed_by,
+)
 from taquba.workflow._lease import StepLease
 from taquba.workflow._run import RunHandle, RunSpec
 from taquba.workflow._runner import Runner
@@ -118,6 +125,7 @@ class WorkflowRuntime:
         self._hook = hook
         self._tell_hook = function_of("hook", hook, "on_termination")
         self._observed = observed_by(hook)
+        check_hook(hook)
         self._queue_name = queue_name
         self._concurrency = concurrency
         self._memo_store = memo_store
@@ -125,6 +133,7 @@ class WorkflowRuntime:
         self._step_timeout = optional_duration("step_timeout", step_timeout)
         self._run_retention = optional_duration("run_retention", run_retention)
         self._shutdown_timeout = _taquba.duration("shutdown_timeout", shutdown_timeout)
+        self._is_entered = False
         self._work: Subscription | None = None
         self._threads: Threads | None = None
         self._sweeping: asyncio.Task[None] | None = None
@@ -209,6 +218,9 @@ class WorkflowRuntime:
         fires; the run ends `Cancelled` when the step returns, raises or is lost, whatever it
         returns. Only a reason of its own, `Cancel(reason)`, is kept.
 
+        Of several at once for a run that waits one ends it, and the others find it ended; for a
+        step that is being delivered each returns `True`.
+
         Durable: when this returns `True`, the run never ends otherwise, not even after a crash.
 
         Cancellation: the run is stopped all the same; a runtime that works tells the hook.
@@ -291,13 +303,14 @@ class WorkflowRuntime:
 
     async def __aenter__(self) -> Self:
         """Begin to work on steps."""
-        if self._work is not None:
+        if self._is_entered:
             message = "this runtime works already: make a second one to work twice"
             raise RuntimeError(message)
         port = self._queue.port()
         threads = Threads(self._queue_name, self._concurrency)
         run_step = as_coroutine_function(self._run_step, threads)
         store, retention = self._memo_store, self._memo_retention
+        self._is_entered = True
         try:
             self._work = await Subscription.begin(
                 StepDispatcher(
@@ -314,11 +327,12 @@ class WorkflowRuntime:
                 shutdown_timeout=self._shutdown_timeout,
             )
         except BaseException:
+            self._is_entered = False
             threads.close()
             raise
         self._threads = threads
         if store is not None and retention is not None:
-            sweeping = sweep_forever(store, retention, self._is_live, _now_ms)
+            sweeping = sweep_forever(store, retention, self._is_live, self._now_ms)
             self._sweeping = port.loop.create_task(sweeping)
         return self
 
@@ -346,6 +360,7 @@ class WorkflowRuntime:
                 threads.close()
             if sweeping is not None:
                 await asyncio.wait((sweeping,))
+            self._is_entered = False
         if work is not None and exc is None and work.failed.done():
             work.failed.result()
 
@@ -355,7 +370,8 @@ class WorkflowRuntime:
         return f"WorkflowRuntime(queue_name={self._queue_name!r}, {state})"
 
     def _handle(self, run_id: str, *, newly_submitted: bool) -> RunHandle:
-        return RunHandle(self._queue, self, run_id, newly_submitted=newly_submitted)
+        new = newly_submitted
+        return RunHandle(self._queue, run_id, newly_submitted=new, cancel=self.cancel)
 
     def _marks_ends(self) -> bool:
         """Return whether ends of runs are noted for the sweep of their memos."""
@@ -380,8 +396,11 @@ class WorkflowRuntime:
         # The same instant each time it is told. Without retention the end is not known any more.
         with contextlib.suppress(RunNotFoundError):
             ended_at = (await self._queue.get_run(run_id)).ended_at
-        ended_at_ms = _now_ms() if ended_at is None else _milliseconds(ended_at)
+        ended_at_ms = self._now_ms() if ended_at is None else _milliseconds(ended_at)
         await self._memo_store.write_terminal_marker(run_id, ended_at_ms)
+
+    def _now_ms(self) -> int:
+        return _milliseconds(wall_clock(self._queue))
 
     async def _is_live(self, run_id: str) -> bool:
         try:
@@ -394,10 +413,6 @@ class WorkflowRuntime:
 def _with_id(spec: RunSpec) -> tuple[str, RunSpec]:
     check_instance("spec", spec, RunSpec)
     return spec.run_id or secrets.token_hex(_RUN_ID_BYTES), spec
-
-
-def _now_ms() -> int:
-    return _milliseconds(datetime.now(UTC))
 
 
 def _milliseconds(instant: datetime) -> int:

@@ -2,6 +2,7 @@
 
 Invariants:
     1. The hook is called before its notification is settled, so a crash between the two repeats it.
+       The end is noted for the sweep of memos in between: that needs another store, which may fail.
     2. What the hook stages happens in the commit that settles the notification, or not at all.
     3. A hook that fails changes nothing of the run: it is told again, with backoff.
 """
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import final
 
 from taquba._checks import refuse_type
+from taquba._context import current
 from taquba._delivery import CoroutineFunction, ack_with, describe, is_interruption
 from taquba._port import Port
 from taquba._taquba import Notification
@@ -31,7 +33,7 @@ class Telling:
         port: The loop's door to the engine.
         tell_hook: Calls the hook.
         observed: The ends that the hook hears of. Others are only noted.
-        note_end: Notes that a run has ended, before the hook hears of it; `None` for no need.
+        note_end: Notes that a run has ended; `None` for no need.
     """
 
     def __init__(
@@ -53,9 +55,15 @@ class Telling:
             BaseException: What the hook raised, or that it returned nonsense.
         """
         outcome = notification.outcome
+        effects = None
+        if outcome.status in self._observed:
+            effects = await self._tell_hook(outcome)
+        elif self._note_end is None:
+            # Somebody asked for it, and this runtime took it.
+            text = "nobody is told that run %s has ended (%s): the hook does not observe that"
+            _logger.warning(text, outcome.run_id, outcome.status)
         if self._note_end is not None:
             await self._note_end(outcome.run_id)
-        effects = await self._tell_hook(outcome) if outcome.status in self._observed else None
         if effects is None:
             return self._port.native.ack(None, notification)
         if not isinstance(effects, Effects):
@@ -70,11 +78,20 @@ class Telling:
         _logger.warning("terminal hook failed: run %s", run_id, exc_info=error)
         return self._port.native.nack(None, notification, describe(error))
 
+    def _settle_broken(self, notification: Notification, error: BaseException) -> bool:
+        try:
+            return self.settle_failed(notification, error)
+        except Exception as broken:  # noqa: BLE001 - a filter of a logger may raise, for one
+            self._port.arrange_flush()
+            return self._port.native.nack(None, notification, describe(broken))
+
     async def tell_once(self, notification: Notification) -> None:
         """Tell the hook, whatever comes of it; if it fails, a runtime tells it again.
 
         Cancellation: the notification is handed back, and the hook told by a runtime.
         """
+        # Whoever cancels may be a runner: the hook is not part of its step.
+        token = current.set(None)
         try:
             is_due = await self.tell(notification)
         except BaseException as error:
@@ -82,6 +99,8 @@ class Telling:
                 if self._port.native.release(notification):
                     self._port.arrange_flush()
                 raise
-            is_due = self.settle_failed(notification, error)
+            is_due = self._settle_broken(notification, error)
+        finally:
+            current.reset(token)
         if is_due:
             self._port.arrange_flush()

@@ -144,6 +144,9 @@ impl FromStr for JobId {
 pub struct MemoKey([u8; 32]);
 
 impl MemoKey {
+    /// The first of them all.
+    pub(crate) const MIN: Self = Self([0; 32]);
+
     /// The digest of a key's bytes.
     #[must_use]
     pub fn of(key: &[u8]) -> Self {

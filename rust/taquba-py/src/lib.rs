@@ -81,7 +81,7 @@ mod _taquba {
     #[pymodule_export]
     use crate::job::check_headers;
     #[pymodule_export]
-    use crate::memo::{MemoScope, MemoStore};
+    use crate::memo::{MemoScope, MemoStore, MemoSweep};
     #[pymodule_export]
     use crate::name::{check_key, check_queue_name, check_run_id};
     #[pymodule_export]

@@ -10,13 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use taquba_engine::command::Command;
 use taquba_engine::ids::{ClaimToken, JobId, MemoKey, RunId};
 use taquba_engine::log::Access;
-use taquba_engine::memo::{Cleared, Markers, MemoObjects, TerminalMarker, check_size};
+use taquba_engine::memo::{
+    Cleared, Markers, MemoObjects, Reader, Sweep, TerminalMarker, check_size,
+};
 use taquba_engine::record::Payload;
 use taquba_engine::{Error, Result};
 
@@ -133,6 +136,8 @@ impl MemoStore {
     }
 
     /// Read a memo. Resolves to its bytes, or `None`.
+    #[pyo3(signature = (future, port, run_id, step_number, key, *, by_step))]
+    #[expect(clippy::too_many_arguments, reason = "what names a memo, and who reads it")]
     fn get(
         &self,
         py: Python<'_>,
@@ -141,10 +146,12 @@ impl MemoStore {
         run_id: RunArgument,
         step_number: u32,
         key: &[u8],
+        by_step: bool,
     ) -> PyResult<bool> {
         let key = MemoKey::of(key);
+        let reader = if by_step { Reader::Step } else { Reader::Other };
         self.ask(py, future, port, async move |objects| {
-            objects.get(&run_id.0, step_number, &key).await.map(Found::Value)
+            objects.get(&run_id.0, step_number, &key, reader).await.map(Found::Value)
         })
     }
 
@@ -177,6 +184,40 @@ impl MemoStore {
     ) -> PyResult<bool> {
         self.ask(py, future, port, async move |objects| {
             objects.clear_run(&run_id.0).await.map(Found::Cleared)
+        })
+    }
+
+    /// Look for what may go of an ended run, by the last mark of its end. Resolves to a sweep, or to
+    /// `None` if there is nothing to do here.
+    fn begin_sweep(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        port: &Port,
+        run_id: RunArgument,
+        terminal_at_ms: u64,
+    ) -> PyResult<bool> {
+        let marker = TerminalMarker { terminal_at_ms, run_id: run_id.0 };
+        self.ask(py, future, port, async move |objects| {
+            objects.begin_sweep(&marker).await.map(Found::Sweep)
+        })
+    }
+
+    /// Delete what a sweep has found. Resolves as `clear`, with how many were left alone behind.
+    fn finish_sweep(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        port: &Port,
+        sweep: &MemoSweep,
+    ) -> PyResult<bool> {
+        let sweep = sweep.take();
+        self.ask(py, future, port, async move |objects| {
+            let cleared = match sweep {
+                Some(sweep) => objects.finish_sweep(sweep).await,
+                None => Cleared::default(),
+            };
+            Ok(Found::Swept(cleared))
         })
     }
 
@@ -238,6 +279,25 @@ impl MemoStore {
     }
 }
 
+/// What may go of a run's memos. Until it is finished or closed nobody else sweeps that run.
+#[pyclass(frozen, module = "taquba._taquba")]
+pub struct MemoSweep(Mutex<Option<Sweep>>);
+
+#[pymethods]
+impl MemoSweep {
+    /// Leave the memos alone. Does nothing to one that is finished.
+    fn close(&self) {
+        drop(self.take());
+    }
+}
+
+impl MemoSweep {
+    /// Nothing, if it is finished already.
+    fn take(&self) -> Option<Sweep> {
+        self.0.lock().take()
+    }
+}
+
 /// What a store of memos answers.
 pub enum Found {
     /// It is done.
@@ -246,6 +306,10 @@ pub enum Found {
     Value(Option<Bytes>),
     /// What was deleted.
     Cleared(Cleared),
+    /// What may go, if there is something to do.
+    Sweep(Option<Sweep>),
+    /// What was deleted, and what was left alone.
+    Swept(Cleared),
     /// Marks.
     Markers(Markers),
 }
@@ -256,9 +320,12 @@ impl Found {
         match self {
             Self::Done => Ok(py.None().into_bound(py)),
             Self::Value(value) => value.map(|value| PyBytes::new(py, &value)).into_bound_py_any(py),
-            Self::Cleared(cleared) => {
-                let failed = cleared.failed.iter().map(|(at, error)| (at, error.to_string()));
-                (cleared.count, failed.collect::<Vec<_>>()).into_bound_py_any(py)
+            Self::Cleared(cleared) => (cleared.count, failures(&cleared)).into_bound_py_any(py),
+            Self::Sweep(sweep) => {
+                sweep.map(|sweep| MemoSweep(Mutex::new(Some(sweep)))).into_bound_py_any(py)
+            }
+            Self::Swept(cleared) => {
+                (cleared.count, failures(&cleared), cleared.kept_count).into_bound_py_any(py)
             }
             Self::Markers(found) => {
                 let markers = found.markers.iter();
@@ -267,4 +334,8 @@ impl Found {
             }
         }
     }
+}
+
+fn failures(cleared: &Cleared) -> Vec<(&str, String)> {
+    cleared.failed.iter().map(|(at, error)| (at.as_str(), error.to_string())).collect()
 }

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. A request whose [`WebhookRequest`] is gone is aborted: nobody waits for it.
+//! 1. A request whose [`WebhookRequest`] is gone is aborted: nobody waits for it. A forked child
+//!    leaves its parent's requests alone.
 //! 2. What is sent is never shown: `repr` has no headers, no body and no URL.
 
 #![expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it has converted")]
@@ -19,7 +20,7 @@ use taquba_webhook::rules::{HostPattern, UrlRules};
 use tokio::task::AbortHandle;
 
 use crate::port::Port;
-use crate::runtime::enter;
+use crate::runtime::{enter, has_forked};
 use crate::{error, payload, text};
 
 /// Which receivers may be sent to.
@@ -56,11 +57,17 @@ impl WebhookRules {
         })
     }
 
-    /// Refuse a URL that may not be sent to, as far as its text tells. Returns the host, in one form.
-    fn check(&self, py: Python<'_>, name: &str, url: &Bound<'_, PyAny>) -> PyResult<String> {
+    /// Refuse a URL that may not be sent to, as far as its text tells. Returns the host, and scheme,
+    /// host and port, each in one form.
+    fn check(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        url: &Bound<'_, PyAny>,
+    ) -> PyResult<(String, String)> {
         enter(py, || {
             let checked = self.0.check(text::read(name, url)?);
-            let checked = checked.map(|target| target.host().to_owned());
+            let checked = checked.map(|target| (target.host().to_owned(), target.origin()));
             checked.map_err(|why| error::invalid_argument(py, name, "refused", &why.to_string()))
         })
     }
@@ -103,13 +110,16 @@ impl WebhookClient {
 impl WebhookRequest {
     /// Close its connection, if it is under way.
     fn abort(&self) {
-        self.0.abort();
+        // In a forked child there is no thread to tell, and a lock may be held by one for ever.
+        if !has_forked() {
+            self.0.abort();
+        }
     }
 }
 
 impl Drop for WebhookRequest {
     fn drop(&mut self) {
-        self.0.abort();
+        self.abort();
     }
 }
 
@@ -124,10 +134,11 @@ impl Sent {
     }
 }
 
-/// Whether it was we who refused, or whether it did not work out.
+/// Whether it was we who refused, we who did not get to it, or whether it did not work out.
 const fn end_of(failure: &Failure) -> &'static str {
     match failure {
         Failure::Url(_) | Failure::Address { .. } | Failure::Header { .. } => "refused",
+        Failure::Busy { .. } => "busy",
         Failure::Timeout { .. } | Failure::Transport { .. } => "failed",
     }
 }

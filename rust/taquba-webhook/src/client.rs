@@ -11,6 +11,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,12 @@ pub enum Failure {
         /// Its name.
         name: String,
     },
+    /// Its name was not looked up: too many others are. The receiver has no part in it.
+    #[error("host `{host}` was not looked up: the names of other hosts take too long")]
+    Busy {
+        /// The host.
+        host: String,
+    },
     /// It took too long.
     #[error("host `{host}` did not answer within {timeout:?}")]
     Timeout {
@@ -110,7 +117,7 @@ impl Client {
     ///
     /// If the machine has no certificates to trust; the text says so.
     pub fn new(rules: UrlRules) -> Result<Self, String> {
-        Self::with_lookup(rules, Arc::new(SystemLookup))
+        Self::with_lookup(rules, Arc::new(SystemLookup::default()))
     }
 
     /// A client that resolves names otherwise. They pass the guard all the same.
@@ -154,22 +161,32 @@ impl Client {
         let target = self.rules.check(&url).map_err(Failure::Url)?;
         let headers = header_map(headers)?;
         let sending = self.http.post(target.url().clone()).headers(headers).body(body).send();
-        let host = || target.host().to_owned();
+        let host = target.host().to_owned();
         match tokio::time::timeout(timeout, sending).await {
             Ok(Ok(response)) => Ok(read(response).await),
-            Ok(Err(failed)) if failed.is_timeout() => {
-                let timeout = timeout.min(CONNECT_TIMEOUT);
-                Err(Failure::Timeout { host: host(), timeout })
-            }
-            Ok(Err(failed)) => Err(match refused(&failed) {
-                Some(refused) => Failure::Address { host: host(), refused },
-                // The URL may hold a secret.
-                None => {
-                    Failure::Transport { host: host(), detail: detail_of(&failed.without_url()) }
-                }
-            }),
-            Err(_) => Err(Failure::Timeout { host: host(), timeout }),
+            Ok(Err(failed)) => Err(failure(host, timeout, failed)),
+            Err(_) => Err(Failure::Timeout { host, timeout }),
         }
+    }
+}
+
+/// What an error of the HTTP client means.
+fn failure(host: String, timeout: Duration, failed: reqwest::Error) -> Failure {
+    if failed.is_builder() {
+        // No other attempt would get further.
+        return Failure::Url(RefusedUrl::Syntax { reason: "no request can be sent to it" });
+    }
+    if failed.is_timeout() {
+        return Failure::Timeout { host, timeout: timeout.min(CONNECT_TIMEOUT) };
+    }
+    let unresolved = causes(&failed).find_map(|cause| cause.downcast_ref::<Unresolved>());
+    match unresolved {
+        Some(Unresolved::Refused(refused)) => Failure::Address { host, refused: refused.clone() },
+        Some(Unresolved::Failed(why)) if why.kind() == io::ErrorKind::ResourceBusy => {
+            Failure::Busy { host }
+        }
+        // The URL may hold a secret.
+        _ => Failure::Transport { host, detail: detail_of(&failed.without_url()) },
     }
 }
 
@@ -205,14 +222,6 @@ fn header_map(headers: Vec<(String, String)>) -> Result<HeaderMap, Failure> {
         map.append(key, value);
     }
     Ok(map)
-}
-
-/// The refusal behind an error of the HTTP client, if that is what it is.
-fn refused(failed: &reqwest::Error) -> Option<RefusedAddress> {
-    causes(failed).find_map(|cause| match cause.downcast_ref::<Unresolved>()? {
-        Unresolved::Refused(refused) => Some(refused.clone()),
-        Unresolved::Empty | Unresolved::TooMany { .. } | Unresolved::Failed(_) => None,
-    })
 }
 
 /// An error and what it came of, in one line.

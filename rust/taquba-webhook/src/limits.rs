@@ -37,4 +37,17 @@ pub const IDLE_COUNT_MAX: usize = 4;
 /// Addresses of one name that are looked at. A name with more is refused.
 pub const ADDRESSES_COUNT_MAX: usize = 64;
 
+/// Lookups under way in the process. A slow one holds a thread for half a minute or so, and the
+/// threads are those that also read files: enough for many receivers, and a small part of all.
+pub const LOOKUPS_COUNT_MAX: usize = 32;
+
+/// How long a delivery waits for a lookup to begin: shorter than any other timeout here, so that it
+/// is known that the receiver has no part in it.
+pub const LOOKUP_WAIT_TIMEOUT: Duration = Duration::from_secs(3);
+
+const _: () = assert!(
+    LOOKUP_WAIT_TIMEOUT.as_millis() < CONNECT_TIMEOUT.as_millis(),
+    "a connection that waits for a lookup is not given up as one that the receiver does not take"
+);
+
 const _: () = assert!(HOST_BYTES_MAX < URL_BYTES_MAX, "a URL holds a host");

@@ -6,38 +6,85 @@
 //!    not ours to say.
 //! 2. The HTTP client connects to the addresses that are returned here, and to no others; each new
 //!    connection asks again. So a name cannot lead elsewhere between the check and the use.
+//! 3. At most [`LOOKUPS_COUNT_MAX`] threads of the process look names up. A thread cannot be taken
+//!    back from a lookup that nobody waits for any more, so its place is free when it returns.
 
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 
 use crate::guard::{AddressGuard, RefusedAddress};
-use crate::limits::ADDRESSES_COUNT_MAX;
+use crate::limits::{ADDRESSES_COUNT_MAX, LOOKUP_WAIT_TIMEOUT, LOOKUPS_COUNT_MAX};
+
+#[cfg(test)]
+mod tests;
+
+/// Of the process, as the threads are: clients come and go.
+static PLACES: LazyLock<Arc<Semaphore>> =
+    LazyLock::new(|| Arc::new(Semaphore::new(LOOKUPS_COUNT_MAX)));
 
 /// The addresses of a name, when they are known.
 pub type Looking = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
 /// Finds the addresses of a name.
 pub trait Lookup: Send + Sync {
-    /// Looks a name up.
+    /// Looks a name up. Fails as [`io::ErrorKind::ResourceBusy`] if that did not even begin.
     fn lookup(&self, name: &str) -> Looking;
 }
 
-/// The machine's own resolver.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemLookup;
+/// Finds the addresses of a name, and holds up the thread meanwhile.
+type Ask = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+
+/// The machine's own resolver, asked on a bounded number of threads.
+#[derive(Clone)]
+pub struct SystemLookup {
+    places: Arc<Semaphore>,
+    wait_max: Duration,
+    ask: Arc<Ask>,
+}
+
+impl fmt::Debug for SystemLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemLookup").field("places", &self.places).finish_non_exhaustive()
+    }
+}
+
+impl Default for SystemLookup {
+    fn default() -> Self {
+        let (places, ask) = (Arc::clone(&PLACES), Arc::new(ask_system));
+        Self { places, wait_max: LOOKUP_WAIT_TIMEOUT, ask }
+    }
+}
 
 impl Lookup for SystemLookup {
     fn lookup(&self, name: &str) -> Looking {
+        let Self { places, wait_max, ask } = self.clone();
         let name = name.to_owned();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
-            Ok(found.map(|address| address.ip()).collect())
+            let waiting = tokio::time::timeout(wait_max, places.acquire_owned());
+            let place = waiting.await.map_err(|_| io::Error::from(io::ErrorKind::ResourceBusy))?;
+            let place = place.map_err(io::Error::other)?;
+            let work = move || {
+                let found = ask(&name);
+                // Not a moment earlier, even if nobody waits for what was found.
+                drop(place);
+                found
+            };
+            #[expect(clippy::disallowed_methods, reason = "owned by its place: there are few")]
+            let found = tokio::task::spawn_blocking(work).await;
+            found.map_err(io::Error::other)?
         })
     }
+}
+
+fn ask_system(name: &str) -> io::Result<Vec<IpAddr>> {
+    Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
 /// Why a name gives no address to connect to.

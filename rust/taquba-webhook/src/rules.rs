@@ -51,6 +51,7 @@ impl Default for UrlRules {
 pub struct Target {
     url: Url,
     host: String,
+    port: u16,
 }
 
 impl Target {
@@ -59,9 +60,15 @@ impl Target {
         &self.url
     }
 
-    /// The host in one form, without a dot at its end: what receivers are told apart by.
+    /// The host in one form, without a dot at its end.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Scheme, host and port in one form: what receivers are told apart by. Behind another port, or
+    /// without encryption, another program answers, or none.
+    pub fn origin(&self) -> String {
+        format!("{}://{}:{}", self.url.scheme(), self.host, self.port)
     }
 }
 
@@ -137,7 +144,8 @@ pub enum RefusedUrl {
     Fragment,
     /// A host that cannot exist.
     #[error(
-        "its host is missing or malformed: give a name of at most {HOST_BYTES_MAX} bytes, or an address"
+        "its host is missing or malformed: give a name of letters, digits, hyphens and dots, of at most \
+         {HOST_BYTES_MAX} bytes, or an address"
     )]
     Host,
     /// A host that is not listed.
@@ -179,8 +187,8 @@ impl UrlRules {
         // Normalised, it may be longer than it was written.
         check_length(url.as_str())?;
         let host = self.check_host(&url)?;
-        self.check_port(&url)?;
-        Ok(Target { url, host })
+        let port = self.check_port(&url)?;
+        Ok(Target { url, host, port })
     }
 
     fn check_scheme(&self, url: &Url) -> Result<(), RefusedUrl> {
@@ -208,10 +216,10 @@ impl UrlRules {
         Ok(name)
     }
 
-    fn check_port(&self, url: &Url) -> Result<(), RefusedUrl> {
+    fn check_port(&self, url: &Url) -> Result<u16, RefusedUrl> {
         let port = url.port_or_known_default().ok_or(RefusedUrl::Host)?;
         if self.ports.contains(&port) {
-            return Ok(());
+            return Ok(port);
         }
         let allowed: Vec<_> = self.ports.iter().map(u16::to_string).collect();
         Err(RefusedUrl::Port { port, allowed: allowed.join(", ") })
@@ -236,11 +244,18 @@ const fn check_length(text: &str) -> Result<(), RefusedUrl> {
 fn host_name(host: &Host<String>) -> Result<String, RefusedUrl> {
     let Host::Domain(name) = host else { return Ok(host.to_string()) };
     let name = name.strip_suffix('.').unwrap_or(name);
-    let is_label = |label: &str| (1..=HOST_LABEL_BYTES_MAX).contains(&label.len());
+    let is_label = |label: &str| {
+        (1..=HOST_LABEL_BYTES_MAX).contains(&label.len()) && label.bytes().all(is_name_byte)
+    };
     if name.len() > HOST_BYTES_MAX || !name.split('.').all(is_label) {
         return Err(RefusedUrl::Host);
     }
     Ok(name.to_owned())
+}
+
+/// The parser takes more, such as braces and quotes: no name has them, and no request is sent there.
+const fn is_name_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_')
 }
 
 /// The address that a host is, if it is one. No resolver is asked about it.

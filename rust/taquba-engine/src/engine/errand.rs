@@ -122,19 +122,33 @@ async fn with_payload(
     Ok(Reply::Job(Box::new(info)))
 }
 
-/// What a memo holds.
+/// What a memo holds. Its object may go while it is read, if the memo is written anew.
 async fn memo(log: &dyn Log, path: &str, place: MemoPlace) -> Result<Option<Bytes>> {
-    match read::memo(log, path, &place).await? {
-        None => Ok(None),
-        Some(Payload::Inline(value)) => Ok(Some(value)),
-        Some(Payload::Object(object)) => match read_object(log, object).await {
-            Ok(value) => Ok(Some(value)),
-            Err(PayloadFault::Damaged(detail)) => Err(Error::MemoCorrupted {
-                place: format!("memo object `payloads/{}` in the store at `{path}`", object.name),
-                detail,
-            }),
-            Err(fault) => Err(read::payload_error(path, &object, fault)),
+    let mut memo = read::memo(log, path, &place).await?;
+    loop {
+        let object = match memo {
+            None => return Ok(None),
+            Some(Payload::Inline(value)) => return Ok(Some(value)),
+            Some(Payload::Object(object)) => object,
+        };
+        let fault = match read_object(log, object).await {
+            Ok(value) => return Ok(Some(value)),
+            Err(fault) => fault,
+        };
+        memo = read::memo(log, path, &place).await?;
+        if memo == Some(Payload::Object(object)) {
+            return Err(memo_error(path, &object, fault));
+        }
+    }
+}
+
+fn memo_error(path: &str, object: &PayloadRef, fault: PayloadFault) -> Error {
+    match fault {
+        PayloadFault::Damaged(detail) => Error::MemoCorrupted {
+            place: format!("memo object `payloads/{}` in the store at `{path}`", object.name),
+            detail,
         },
+        PayloadFault::Unavailable(_) => read::payload_error(path, object, fault),
     }
 }
 

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectStore as _, ObjectStoreExt as _, PutPayload};
+use object_store::{
+    Error as StoreError, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutPayload,
+};
 
 use super::failure;
 use super::finality::causes;
@@ -93,6 +95,14 @@ impl Objects {
         }
     }
 
+    /// Asks for the date and the size of an object. `None` if there is none.
+    pub async fn head(&self, at: &Path) -> Result<Option<ObjectMeta>> {
+        match within(&self.name, COMMIT_TIMEOUT, self.store.head(at)).await? {
+            Ok(found) => Ok(Some(found)),
+            Err(error) => failure::of_probe(&self.name, &error).map_or(Ok(None), Err),
+        }
+    }
+
     /// Deletes an object. `false` if there is none.
     pub async fn delete(&self, at: &Path) -> Result<bool> {
         match within(&self.name, COMMIT_TIMEOUT, self.store.delete(at)).await? {
@@ -103,13 +113,13 @@ impl Objects {
 
     /// Everything below a directory, which is a whole segment of the path: `run` is not the
     /// beginning of `run-suffix`.
-    pub async fn list(&self, directory: &Path) -> Result<Vec<Path>> {
+    pub async fn list(&self, directory: &Path) -> Result<Vec<ObjectMeta>> {
         let mut listed = self.store.list(Some(directory));
         let mut found = Vec::new();
         loop {
             let next = within(&self.name, COMMIT_TIMEOUT, listed.try_next()).await?;
             match next.map_err(|error| self.failed(&error))? {
-                Some(object) => found.push(object.location),
+                Some(object) => found.push(object),
                 None => return Ok(found),
             }
         }

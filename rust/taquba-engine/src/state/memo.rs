@@ -9,7 +9,10 @@
 //! 2. A run that may have memos says so in its row before, or in the commit in which, the first one is
 //!    written; so the memos of each run that ends are found.
 //! 3. Memos are deleted after the end of their run, and never before.
+//! 4. An object whose memo was written anew goes when that is durable, if this owner wrote it; else with
+//!    the memos of its run.
 
+use super::durable::Activation;
 use super::schedule::Expired;
 use super::{Effects, Origin, Query, State};
 use crate::clock::Now;
@@ -23,7 +26,7 @@ use crate::record::{BodyWork, MemoSweepRow, Payload, PayloadName, Row, encode_me
 use bytes::Bytes;
 
 /// Where a memo is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MemoPlace {
     /// The row under which its run was submitted.
     pub row: u64,
@@ -85,8 +88,17 @@ impl State {
         }
         let memo = keys::memo(place.row, place.step_number, &place.key);
         self.write(Row::Put(memo, encode_memo(value)));
-        if let Some(object) = value.object() {
-            self.write(Row::Put(keys::memo_object(place.row, object.name), Bytes::new()));
+        let name = value.object().map(|object| object.name);
+        let before = match name {
+            Some(name) => self.memo_objects.insert(place, name),
+            None => self.memo_objects.remove(&place),
+        };
+        if let Some(name) = name {
+            self.write(Row::Put(keys::memo_object(place.row, name), Bytes::new()));
+        }
+        if let Some(before) = before {
+            self.write(Row::Delete(keys::memo_object(place.row, before)));
+            self.activate_when_durable(Activation::Unnamed(before));
         }
         Ok(Reply::Done)
     }
@@ -105,6 +117,14 @@ impl State {
                 remedy: "only steps of runs have memos; use the key-value space".into(),
             }),
         }
+    }
+
+    /// Nothing of an ended run is written anew.
+    pub(super) fn forget_memo_objects(&mut self, row: u64) {
+        let first = |row| MemoPlace { row, step_number: 0, key: MemoKey::MIN };
+        let mut later = self.memo_objects.split_off(&first(row));
+        let mut rest = later.split_off(&first(row + 1));
+        self.memo_objects.append(&mut rest);
     }
 
     /// Has the memos of an ended run deleted at an instant, over restarts too.
@@ -126,7 +146,7 @@ impl State {
         }
         for name in found.objects {
             self.write(Row::Delete(keys::memo_object(row, name)));
-            self.activate_when_durable(super::durable::Activation::Unnamed(name));
+            self.activate_when_durable(Activation::Unnamed(name));
         }
         if found.is_all {
             self.write(Row::Delete(keys::memo_sweep(row)));

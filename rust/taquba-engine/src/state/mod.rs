@@ -221,6 +221,8 @@ pub struct State {
     /// Changes that wait for the body of their job.
     parked: BTreeMap<u64, Vec<(Origin, Change)>>,
     handovers: Handovers,
+    /// Objects that this owner wrote for memos of live runs.
+    memo_objects: BTreeMap<MemoPlace, PayloadName>,
     kv: KvSpace,
     activations: VecDeque<(u64, Activation)>,
     rows: Vec<Row>,

@@ -281,6 +281,7 @@ impl State {
             loading: BTreeMap::new(),
             parked: BTreeMap::new(),
             handovers: Handovers::default(),
+            memo_objects: BTreeMap::new(),
             kv: KvSpace::default(),
             activations: std::collections::VecDeque::new(),
             rows: Vec::new(),

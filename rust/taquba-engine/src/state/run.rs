@@ -461,8 +461,11 @@ impl State {
         if let Some(retention_ms) = stored.retention_ms {
             self.schedule.forget_at(now.wall_ms + retention_ms, Expired::Run(run_id.clone()));
         }
-        if let Some(retention_ms) = stored.memo_retention_ms.filter(|_| stored.has_memos) {
-            self.sweep_memos_at(row, now.wall_ms + retention_ms);
+        if stored.has_memos {
+            self.forget_memo_objects(row);
+            if let Some(retention_ms) = stored.memo_retention_ms {
+                self.sweep_memos_at(row, now.wall_ms + retention_ms);
+            }
         }
         let queue = self.queues.at_mut(stored.queue);
         queue.live_run_count -= 1;

@@ -1,6 +1,5 @@
 //! Names that lead to refused addresses, and names that change their mind.
 
-use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -190,4 +189,32 @@ async fn a_receiver_that_is_silent_is_given_up() {
 
     let host = "receiver.example".to_owned();
     assert_eq!(answer, Err(Failure::Timeout { host, timeout }));
+}
+
+#[tokio::test]
+async fn what_no_request_can_be_sent_to_is_refused_for_good() {
+    let sending = reqwest::Client::new().post("no URL").send();
+    let failed = sending.await.expect_err("nowhere to send it to");
+
+    let failure = failure("receiver.example".to_owned(), Duration::from_secs(1), failed);
+
+    assert!(matches!(failure, Failure::Url(RefusedUrl::Syntax { .. })), "{failure:?}");
+}
+
+/// Never begins to look anything up.
+struct Busy;
+
+impl Lookup for Busy {
+    fn lookup(&self, _: &str) -> Looking {
+        Box::pin(async { Err(io::ErrorKind::ResourceBusy.into()) })
+    }
+}
+
+#[tokio::test]
+async fn a_lookup_that_did_not_begin_is_no_fault_of_the_receiver() {
+    let client = Client::with_lookup(rules(80, &[]), Arc::new(Busy)).expect("a client");
+
+    let answer = client.deliver(request(80)).await;
+
+    assert_eq!(answer, Err(Failure::Busy { host: "receiver.example".to_owned() }));
 }

@@ -241,3 +241,22 @@ fn a_cancelled_runs_memos_are_swept_as_well() {
 
     assert_eq!(h.pass(Duration::from_secs(5)).memo_sweeps, [1]);
 }
+
+#[test]
+fn an_object_whose_memo_is_written_anew_goes_when_that_is_durable() {
+    let (mut h, step) = started(run("r"));
+    let names: Vec<_> = (1..=2).map(|number| PayloadName { epoch: 1, number }).collect();
+    let object = |name| Payload::Object(PayloadRef::to(name, &bytes::Bytes::from_static(b"x")));
+    put(&mut h, &step, "other", object(PayloadName { epoch: 1, number: 9 })).expect("ours");
+    put(&mut h, &step, "k", object(names[0])).expect("it is ours");
+    assert!(h.commit().unnamed.is_empty());
+
+    put(&mut h, &step, "k", object(names[1])).expect("it is ours");
+    assert_eq!(h.commit().unnamed, [names[0]]);
+    put(&mut h, &step, "k", "small").expect("it is ours");
+    assert_eq!(h.commit().unnamed, [names[1]]);
+
+    assert_eq!(h.rows.keys().filter(|key| key[0] == keys::MEMO_OBJECT).count(), 1);
+    h.step(step.token, succeed("done"));
+    assert!(h.state.memo_objects.is_empty());
+}

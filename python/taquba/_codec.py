@@ -9,7 +9,7 @@ Invariants:
     3. Nothing is ever pickled.
 """
 
-import math
+import json
 from typing import Any, TypeVar
 
 from taquba._checks import refuse, refuse_type
@@ -42,23 +42,19 @@ def encode(name: str, value: object) -> bytes:
         return bytes(value)
     msgspec = _msgspec()
     try:
-        # In two steps: only so are keys that are no text taken in a fixed order as well.
-        plain = msgspec.to_builtins(value, str_keys=True, order="deterministic")
-        encoded: bytes = msgspec.json.encode(plain, order="deterministic")
+        encoded: bytes = _encode(msgspec, value)
     except TypeError as error:
         refuse_type(name, value, f"{_ENCODABLE} ({error})")
     except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         refuse_type(name, value, f"{_ENCODABLE} ({type(error).__name__}: {error})")
-    if _NULL in encoded and _has_odd_number(plain):
-        refuse_type(name, value, f"{_ENCODABLE} (it holds NaN or an infinity, which JSON has not)")
     return encoded
 
 
-def decode(json: bytes, kind: type[_T]) -> _T:
+def decode(data: bytes, kind: type[_T]) -> _T:
     """Return the value of a type that JSON holds; nothing is coerced.
 
     Args:
-        json: What `encode` returned.
+        data: What `encode` returned.
         kind: A type, or a form of one such as `list[int]`.
 
     Raises:
@@ -68,22 +64,38 @@ def decode(json: bytes, kind: type[_T]) -> _T:
     """
     msgspec = _msgspec()
     try:
-        value: _T = msgspec.json.decode(json, type=kind, strict=True)
+        value: _T = msgspec.json.decode(data, type=kind, strict=True)
     except TypeError as error:
         refuse("type", kind, f"give a type that `msgspec` reads ({error})")
     return value
 
 
-def _has_odd_number(plain: object) -> bool:
-    found = [plain]
-    while found:
-        value = found.pop()
-        if isinstance(value, float) and not math.isfinite(value):
-            return True
-        if isinstance(value, dict):
-            found += value.values()
-        elif isinstance(value, list | tuple):
-            found += value
+def _encode(msgspec: Any, value: object) -> bytes:  # noqa: ANN401 - the module
+    try:
+        encoded: bytes = msgspec.json.encode(value, order="deterministic")
+    except TypeError:
+        # Keys that are no text have no order: made text first, they have.
+        plain = msgspec.to_builtins(value, str_keys=True, order="deterministic")
+        encoded = msgspec.json.encode(plain, order="deterministic")
+        if len(encoded) != len(msgspec.json.encode(value)):
+            message = "two of its keys become the same text"
+            raise ValueError(message) from None
+    if _NULL in encoded and _has_odd_number(msgspec, value):
+        message = "NaN and infinities have no JSON"
+        raise ValueError(message)
+    return encoded
+
+
+def _has_odd_number(msgspec: Any, value: object) -> bool:  # noqa: ANN401 - the module
+    try:
+        plain = msgspec.to_builtins(value, str_keys=True)
+    except TypeError:
+        # JSON that came as `msgspec.Raw` has none.
+        return False
+    try:
+        json.dumps(plain, allow_nan=False)
+    except ValueError:
+        return True
     return False
 
 

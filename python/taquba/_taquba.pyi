@@ -571,7 +571,12 @@ class MemoStore:
         self, future: Future[tuple[int, list[tuple[str, str]]]], port: Port, run_id: str
     ) -> bool: ...
     def begin_sweep(
-        self, future: Future[MemoSweep | None], port: Port, run_id: str, terminal_at_ms: int
+        self,
+        future: Future[MemoSweep | None],
+        port: Port,
+        run_id: str,
+        terminal_at_ms: int,
+        due_ms: int,
     ) -> bool: ...
     def finish_sweep(
         self,

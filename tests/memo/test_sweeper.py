@@ -62,7 +62,7 @@ async def test_a_run_that_goes_on_again_keeps_its_memos_and_its_mark(memos: Memo
 
     assert await sweep(memos, HOUR, live, NOW_MS) == 1
 
-    assert sorted(live.asked) == ["again", "gone"]
+    assert sorted(live.asked) == ["again", "gone", "gone"], "before and after the look"
     assert await left(memos, "again", "gone") == ["again"]
     assert await memos.list_terminal_markers() == [TerminalMarker("again", 1)]
 
@@ -98,24 +98,42 @@ async def test_who_only_looks_at_memos_keeps_no_sweep_from_its_work(memos: MemoS
     assert await memos.new_memo("run", 0).get("k") is None
 
 
+async def younger_than_its_mark(memos: MemoStore, directory: Path) -> int:
+    """Ends `run`, and dates its memo two minutes later; returns the date of the memo."""
+    await end(memos, "run", 1)
+    [file] = (directory / "taquba" / "memos" / "run" / "1").iterdir()
+    later = file.stat().st_mtime + 120
+    os.utime(file, (later, later))
+    return int(later * 1000)
+
+
 async def test_what_is_younger_than_the_mark_stays_until_the_next_end(
     disk_memos: MemoStore, tmp_path: Path
 ) -> None:
-    await end(disk_memos, "run", 1)
-    [file] = (tmp_path / "taquba" / "memos" / "run" / "1").iterdir()
-    later = file.stat().st_mtime + 120
-    os.utime(file, (later, later))
+    later_ms = await younger_than_its_mark(disk_memos, tmp_path)
 
-    assert await sweep(disk_memos, HOUR, Live(), NOW_MS) == 0
+    assert await sweep(disk_memos, HOUR, Live(), later_ms) == 0
 
     assert await disk_memos.new_memo("run", 0).get("k") is None
     assert await left(disk_memos, "run") == ["run"]
     assert await disk_memos.list_terminal_markers() == [TerminalMarker("run", 1)]
     await disk_memos.write_terminal_marker("run", 2)
     for mark in (tmp_path / "taquba" / "terminals").iterdir():
-        os.utime(mark, (later, later))
-    assert await sweep(disk_memos, HOUR, Live(), NOW_MS) == 1
+        os.utime(mark, (later_ms / 1000, later_ms / 1000))
+    assert await sweep(disk_memos, HOUR, Live(), later_ms) == 1
     assert await left(disk_memos, "run") == []
+
+
+async def test_what_is_younger_than_the_mark_goes_when_it_is_as_old_as_the_retention(
+    disk_memos: MemoStore, tmp_path: Path
+) -> None:
+    later_ms = await younger_than_its_mark(disk_memos, tmp_path)
+    assert await sweep(disk_memos, HOUR, Live(), later_ms + HOUR_MS - 1000) == 0
+
+    assert await sweep(disk_memos, HOUR, Live(), later_ms + HOUR_MS + 1000) == 1
+
+    assert await left(disk_memos, "run") == []
+    assert await disk_memos.list_terminal_markers() == []
 
 
 async def test_some_runs_are_swept_at_a_time_and_all_in_the_end(memos: MemoStore) -> None:

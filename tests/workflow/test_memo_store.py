@@ -9,6 +9,7 @@ from taquba import MemoStore, Queue, RunState, TerminalMarker
 from taquba.exceptions import InvalidArgumentError
 from taquba.store import MemoryStore
 from taquba.workflow import (
+    RunOutcome,
     RunSpec,
     Step,
     StepError,
@@ -138,10 +139,21 @@ async def test_a_sweep_that_fails_is_logged_and_does_not_end_the_work(
             assert (await handle.outcome(timeout=20)).result == b"fine"
 
             async def is_logged() -> bool:
-                return "swept" in caplog.text and "terminal hook failed" in caplog.text
+                return "swept" in caplog.text and "the end is not marked" in caplog.text
 
             await eventually(is_logged, "the failures in the log")
             assert (await handle.status()).state is RunState.SUCCEEDED
+
+
+async def test_an_end_is_marked_although_the_hook_fails(queue: Queue, start: StartRuntime) -> None:
+    async def hook(_: RunOutcome) -> None:
+        raise ConnectionError
+
+    async with MemoStore(MemoryStore()) as memos:
+        runtime = await start(remember_and_end, hook=hook, memo_store=memos)
+        await runtime.submit(RunSpec(b"v", run_id="run"))
+
+        assert set(await markers_of(memos, 1)) == {"run"}
 
 
 async def test_the_sweeper_ends_with_the_runtime(queue: Queue) -> None:

@@ -177,6 +177,22 @@ def test_numbers_that_json_has_not_are_refused(value: Any) -> None:
         Succeed(value)
 
 
+def test_json_that_is_there_already_stays_as_it_is() -> None:
+    assert (
+        Succeed({"raw": msgspec.Raw(b'{"b": null, "a": 1}')}).result
+        == b'{"raw":{"b": null, "a": 1}}'
+    )
+
+
+def test_fields_stay_in_their_order() -> None:
+    assert Succeed(Order(1, ["a"])).result == b'{"number":1,"lines":["a"]}'
+
+
+def test_keys_that_become_the_same_text_are_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="same text"):
+        Succeed({1: "a", "1": "b"})
+
+
 def test_null_is_a_value() -> None:
     assert Succeed([None, 1.5]).result == b"[null,1.5]"
 

@@ -54,7 +54,6 @@ class Dispatcher:
         self._native = port.native
         self._new_task = _task_maker(port.loop)
         self._running: set[asyncio.Task[None]] = set()
-        self._is_draining = False
         self.failed: asyncio.Future[Never] = port.loop.create_future()
         """Fails when the work cannot go on."""
 
@@ -76,7 +75,6 @@ class Dispatcher:
         Args:
             limit: How long they may take. Interrupted ones are delivered again.
         """
-        self._is_draining = True
         try:
             async with asyncio.timeout(limit.total_seconds()):
                 await self._finish()
@@ -126,13 +124,13 @@ class Dispatcher:
         Returns:
             Whether a flush is due.
         """
-        if isinstance(error, AbandonedCallsError):
+        if type(error) is AbandonedCallsError:
+            is_due = self._native.unclaim(work)
             self.fail(error)
-            return self._native.unclaim(work)
+            return is_due
         if is_interruption(error, task):
-            if not self._is_draining:
-                _logger.warning("a delivery was cancelled from outside: %r", work)
             self._flush_if(self._native.release(work))
+            _logger.debug("a delivery was interrupted: %r", work)
             try:
                 raise error
             finally:

@@ -123,7 +123,8 @@ class Memo:
 
         Raises:
             ArgumentTypeError: What `fn` returned is no bytes.
-            RuntimeError: `fn` asked for its own key, itself or by way of others.
+            RuntimeError: `fn` asked for its own key, itself or by way of others. Tasks that it
+                starts count as `fn`, also if it does not await them.
             Exception: Whatever `fn` raises, and what `get` and `put` raise.
         """
         if not callable(fn):

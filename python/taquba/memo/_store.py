@@ -223,19 +223,20 @@ class MemoStore:
 
         return memo
 
-    async def begin_sweep(self, last: TerminalMarker) -> _taquba.MemoSweep | None:
+    async def begin_sweep(self, last: TerminalMarker, due_ms: int) -> _taquba.MemoSweep | None:
         """Look for what may go of a run that has ended. Not for users.
 
         Whether the run goes on again is to be asked between this and `finish_sweep`.
 
         Args:
             last: The last mark of the run's end. What is younger than it stays.
+            due_ms: What is older than this, in milliseconds since 1970, may go all the same.
 
         Returns:
             What may go, to be closed; `None` if somebody else sees to it.
         """
         begin = self._native.begin_sweep
-        return await self._doors.call(begin, last.run_id, last.terminal_at_ms)
+        return await self._doors.call(begin, last.run_id, last.terminal_at_ms, due_ms)
 
     async def finish_sweep(self, sweep: _taquba.MemoSweep) -> bool:
         """Delete what may go, and return whether nothing was left behind. Not for users.

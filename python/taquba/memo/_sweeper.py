@@ -45,7 +45,8 @@ async def sweep(
     """Delete the memos of runs that ended longer ago than the retention.
 
     A run whose memos cannot be deleted is logged, and left to the next sweep. So is one of
-    which memos were written meanwhile, or long after its end.
+    which memos were written meanwhile. What was written after its end stays until it is as old
+    as the retention itself.
 
     Args:
         store: Where memos and marks are.
@@ -70,7 +71,7 @@ async def sweep(
     left = iter(due)
 
     async def sweep_some() -> int:
-        return sum([await _sweep_run(store, markers, is_live) for markers in left])
+        return sum([await _sweep_run(store, markers, due_ms, is_live) for markers in left])
 
     async with asyncio.TaskGroup() as group:
         sweeping = [group.create_task(sweep_some()) for _ in range(min(len(due), _RUNS_AT_ONCE))]
@@ -103,11 +104,17 @@ async def sweep_forever(
 
 
 async def _sweep_run(
-    store: MemoStore, markers: list[TerminalMarker], is_live: Callable[[str], Awaitable[bool]]
+    store: MemoStore,
+    markers: list[TerminalMarker],
+    due_ms: int,
+    is_live: Callable[[str], Awaitable[bool]],
 ) -> bool:
     last = markers[-1]
+    # The queue is in this process, the store is not.
+    if await is_live(last.run_id):
+        return False
     try:
-        sweep = await store.begin_sweep(last)
+        sweep = await store.begin_sweep(last, max(0, due_ms))
     except TaqubaError:
         _logger.warning("the memos of run %s could not be swept", last.run_id, exc_info=True)
         return False
@@ -115,7 +122,7 @@ async def _sweep_run(
         return False
     # An exception may keep it, and with it whoever sweeps this run next.
     with contextlib.closing(sweep):
-        # Asked after the look: what a run that goes on again has written was not seen.
+        # Asked again after the look: what a run that goes on again has written was not seen.
         return not await is_live(last.run_id) and await _finish(store, sweep, markers)
 
 

@@ -356,11 +356,11 @@ class WorkflowRuntime:
             if work is not None:
                 await work.end()
         finally:
+            self._is_entered = False
             if threads is not None:
                 threads.close()
             if sweeping is not None:
                 await asyncio.wait((sweeping,))
-            self._is_entered = False
         if work is not None and exc is None and work.failed.done():
             work.failed.result()
 

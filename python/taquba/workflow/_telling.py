@@ -2,9 +2,10 @@
 
 Invariants:
     1. The hook is called before its notification is settled, so a crash between the two repeats it.
-       The end is noted for the sweep of memos in between: that needs another store, which may fail.
     2. What the hook stages happens in the commit that settles the notification, or not at all.
     3. A hook that fails changes nothing of the run: it is told again, with backoff.
+    4. The end is noted for the sweep of memos whatever the hook does, and the hook is told whatever
+       becomes of that: it needs another store. If it fails, both are done again.
 """
 
 import asyncio
@@ -23,6 +24,15 @@ from taquba.workflow._status import TerminalStatus
 __all__ = ["Telling"]
 
 _logger = logging.getLogger("taquba.workflow")
+
+
+@final
+class NotMarkedError(Exception):
+    """The end of a run could not be noted for the sweep of its memos."""
+
+    def __str__(self) -> str:
+        """Say what it comes to."""
+        return f"the end is not marked in the store of memos ({self.__cause__})"
 
 
 @final
@@ -55,6 +65,7 @@ class Telling:
             BaseException: What the hook raised, or that it returned nonsense.
         """
         outcome = notification.outcome
+        failed = await self._try_note(outcome.run_id)
         effects = None
         if outcome.status in self._observed:
             effects = await self._tell_hook(outcome)
@@ -62,8 +73,8 @@ class Telling:
             # Somebody asked for it, and this runtime took it.
             text = "nobody is told that run %s has ended (%s): the hook does not observe that"
             _logger.warning(text, outcome.run_id, outcome.status)
-        if self._note_end is not None:
-            await self._note_end(outcome.run_id)
+        if failed is not None:
+            raise NotMarkedError from failed
         if effects is None:
             return self._port.native.ack(None, notification)
         if not isinstance(effects, Effects):
@@ -72,10 +83,22 @@ class Telling:
             _logger.warning("the hook staged effects too late: run %s", outcome.run_id)
         return False
 
+    async def _try_note(self, run_id: str) -> Exception | None:
+        if self._note_end is None:
+            return None
+        try:
+            await self._note_end(run_id)
+        except Exception as error:  # noqa: BLE001 - raised when the hook has been told
+            return error
+        return None
+
     def settle_failed(self, notification: Notification, error: BaseException) -> bool:
         """Have it told again later, and return whether a flush is due."""
         run_id = notification.outcome.run_id
-        _logger.warning("terminal hook failed: run %s", run_id, exc_info=error)
+        if isinstance(error, NotMarkedError):
+            _logger.warning("%s: run %s", error, run_id, exc_info=error.__cause__)
+        else:
+            _logger.warning("terminal hook failed: run %s", run_id, exc_info=error)
         return self._port.native.nack(None, notification, describe(error))
 
     def _settle_broken(self, notification: Notification, error: BaseException) -> bool:

@@ -196,10 +196,11 @@ impl MemoStore {
         port: &Port,
         run_id: RunArgument,
         terminal_at_ms: u64,
+        due_ms: u64,
     ) -> PyResult<bool> {
         let marker = TerminalMarker { terminal_at_ms, run_id: run_id.0 };
         self.ask(py, future, port, async move |objects| {
-            objects.begin_sweep(&marker).await.map(Found::Sweep)
+            objects.begin_sweep(&marker, due_ms).await.map(Found::Sweep)
         })
     }
 

@@ -43,7 +43,7 @@ pub const LOOKUPS_COUNT_MAX: usize = 32;
 
 /// How long a delivery waits for a lookup to begin: shorter than any other timeout here, so that it
 /// is known that the receiver has no part in it.
-pub const LOOKUP_WAIT_TIMEOUT: Duration = Duration::from_secs(3);
+pub const LOOKUP_WAIT_TIMEOUT: Duration = Duration::from_millis(500);
 
 const _: () = assert!(
     LOOKUP_WAIT_TIMEOUT.as_millis() < CONNECT_TIMEOUT.as_millis(),

@@ -156,20 +156,21 @@ impl MemoObjects {
     }
 
     /// Looks for what may go of a run that has ended, by the last mark of its end. `None` if another
-    /// sweep has it, or has deleted that mark.
+    /// sweep has it, or has deleted that mark. What is dated before `due_ms`, by the store, may go
+    /// whatever that mark says.
     ///
     /// Whether the run goes on again is to be asked between this and [`Self::finish_sweep`].
     ///
     /// # Errors
     ///
     /// What keeps the store from being read.
-    pub async fn begin_sweep(&self, last: &TerminalMarker) -> Result<Option<Sweep>> {
+    pub async fn begin_sweep(&self, last: &TerminalMarker, due_ms: u64) -> Result<Option<Sweep>> {
         let Some(entry) = self.gate.begin(&last.run_id) else { return Ok(None) };
         let Some(marker) = self.objects.head(&self.marker_place(last)).await? else {
             return Ok(None);
         };
         let found = self.objects.list(&self.run_dir(&last.run_id)).await?;
-        Ok(Some(Sweep::new(entry, &marker, found)))
+        Ok(Some(Sweep::new(entry, &marker, due_ms, found)))
     }
 
     /// Deletes what a sweep has found, unless somebody has used the run's memos since. One that

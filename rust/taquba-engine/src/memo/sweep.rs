@@ -35,15 +35,21 @@ const SLACK: Duration = Duration::from_secs(60);
 pub struct Sweep {
     pub(super) entry: Entry,
     pub(super) objects: Vec<ObjectMeta>,
-    /// Those that are younger than the run's end.
+    /// Those that are younger than the run's end, and have not been there for long.
     pub(super) kept_count: usize,
 }
 
 impl Sweep {
-    /// Of those that are there, what is as old as the run's end.
-    pub(super) fn new(entry: Entry, marker: &ObjectMeta, found: Vec<ObjectMeta>) -> Self {
+    /// Of those that are there, what is as old as the run's end, or has been there for long.
+    pub(super) fn new(
+        entry: Entry,
+        marker: &ObjectMeta,
+        due_ms: u64,
+        found: Vec<ObjectMeta>,
+    ) -> Self {
         let slack_ms = i64::try_from(SLACK.as_millis()).expect("a minute fits");
         let limit_ms = marker.last_modified.timestamp_millis().saturating_add(slack_ms);
+        let limit_ms = limit_ms.max(i64::try_from(due_ms).unwrap_or(i64::MAX));
         let found_count = found.len();
         let objects: Vec<_> = found
             .into_iter()

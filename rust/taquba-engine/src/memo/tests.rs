@@ -196,7 +196,7 @@ fn a_mark_reads_as_it_was_written() {
 }
 
 async fn swept(store: &MemoObjects, mark: &TerminalMarker) -> Cleared {
-    let sweep = store.begin_sweep(mark).await.expect("the store is fine");
+    let sweep = store.begin_sweep(mark, 0).await.expect("the store is fine");
     store.finish_sweep(sweep.expect("nobody else sweeps it")).await
 }
 
@@ -208,21 +208,22 @@ async fn a_sweep_takes_what_was_there_when_it_looked_and_no_other() {
         store.put(&run, 0, &key("k"), value.clone()).await.expect("the store is fine");
         store.write_marker(&mark).await.expect("the store is fine");
 
-        let first = store.begin_sweep(&mark).await.expect("the store is fine").expect("it is free");
-        assert!(store.begin_sweep(&mark).await.is_ok_and(|second| second.is_none()));
+        let first =
+            store.begin_sweep(&mark, 0).await.expect("the store is fine").expect("it is free");
+        assert!(store.begin_sweep(&mark, 0).await.is_ok_and(|second| second.is_none()));
         store.put(&run, 0, &key("k"), value.clone()).await.expect("the store is fine");
         let cleared = store.finish_sweep(first).await;
 
         assert_eq!(cleared, Cleared { kept_count: 1, ..Cleared::default() }, "it was written");
         for (reader, count) in [(Reader::Step, 0), (Reader::Other, 1)] {
-            let sweep = store.begin_sweep(&mark).await.expect("the store is fine");
+            let sweep = store.begin_sweep(&mark, 0).await.expect("the store is fine");
             let found = store.get(&run, 0, &key("k"), reader).await;
             assert_eq!(found, Ok(Some(value.clone())));
             let cleared = store.finish_sweep(sweep.expect("nobody else sweeps it")).await;
             assert_eq!(cleared, Cleared { count, failed: Vec::new(), kept_count: 1 - count });
         }
         store.delete_marker(&mark).await.expect("the store is fine");
-        assert!(store.begin_sweep(&mark).await.is_ok_and(|gone| gone.is_none()), "no mark");
+        assert!(store.begin_sweep(&mark, 0).await.is_ok_and(|gone| gone.is_none()), "no mark");
         assert_eq!(store.gate.begin(&run).map(drop), Some(()), "nothing is left in the gate");
     }
 }
@@ -242,7 +243,7 @@ async fn what_another_process_wrote_anew_after_the_look_stays() {
     }
     ours.write_marker(&mark).await.expect("the store is fine");
 
-    let sweep = ours.begin_sweep(&mark).await.expect("the store is fine").expect("it is free");
+    let sweep = ours.begin_sweep(&mark, 0).await.expect("the store is fine").expect("it is free");
     let at = dir.path().join(theirs.place_of(&run, 1, &key("k")).as_ref());
     let before = std::fs::metadata(&at).and_then(|file| file.modified()).expect("it is there");
     // The file system's clock may tick slowly.

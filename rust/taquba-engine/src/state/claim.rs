@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::durable::Activation;
-use super::job::Stage;
+use super::job::{Kind, Stage};
 use super::lease::{Holder, Lease};
 use super::{Effects, Origin, OutletId, State};
 use crate::clock::Now;
@@ -144,6 +144,8 @@ impl State {
         }
         let (queue, lease) = (subscription.queue, subscription.job_timeout);
         let Some(row) = self.take_ready(queue) else { return false };
+        // A hook is no step: what bounds steps would have it told again while it is being told.
+        let lease = lease.filter(|_| self.job(row).kind != Kind::Notification);
         let subscription = self.subscriptions.get_mut(&id).expect("looked up above");
         subscription.credit -= 1;
         subscription.in_flight += 1;

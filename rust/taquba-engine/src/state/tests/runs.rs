@@ -243,3 +243,24 @@ fn a_step_is_not_settled_like_a_job_nor_a_job_like_a_step() {
     h.end(plain.token, Verdict::Ack);
     h.step(step.token, succeed("x"));
 }
+
+#[test]
+fn the_time_that_steps_have_does_not_bound_a_hook() {
+    let mut h = Harness::new();
+    let job_timeout = Some(Duration::from_secs(5));
+    let observes_runs = TerminalStatuses::ALL;
+    h.apply(Command::Subscribe { queue: queue(), concurrency: 2, observes_runs, job_timeout });
+    h.submit(run("r")).expect("new");
+    h.commit();
+    let step = h.dispatch().remove(0);
+    assert_eq!(step.lease, job_timeout);
+    h.step(step.token, succeed("done"));
+    h.commit();
+
+    let notification = h.dispatch().remove(0);
+
+    assert_eq!(notification.lease, None);
+    h.pass(Duration::from_secs(3_600));
+    assert!(h.dispatch().is_empty(), "it is being told");
+    assert!(h.settle(notification.token, Verdict::Ack).is_ok());
+}

@@ -3,7 +3,7 @@
 Shared by the workflow runtime and the worker loop.
 """
 
-from taquba._delivery._dispatcher import Dispatcher, Work, is_interruption
+from taquba._delivery._dispatcher import Dispatcher, Work, is_interruption, settled_as_failed
 from taquba._delivery._effects import ack_with
 from taquba._delivery._failure import describe, message
 from taquba._delivery._function import (
@@ -32,5 +32,6 @@ __all__ = [
     "is_interruption",
     "limited",
     "message",
+    "settled_as_failed",
     "work_until",
 ]

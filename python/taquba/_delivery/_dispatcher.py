@@ -26,7 +26,7 @@ from taquba._delivery._threads import AbandonedCallsError
 from taquba._port import Port
 from taquba._taquba import Claim, Notification, Step
 
-__all__ = ["Dispatcher", "Work", "is_interruption"]
+__all__ = ["Dispatcher", "Work", "is_interruption", "settled_as_failed"]
 
 Work = Step | Notification | Claim
 """One delivery."""
@@ -136,15 +136,32 @@ class Dispatcher:
             finally:
                 # The traceback holds this frame.
                 del error
-        try:
-            return settle_failed(work, error)
-        except Exception as broken:  # noqa: BLE001 - an error that is not what its class says
-            self.port.arrange_flush()
-            return self._native.nack(None, work, describe(broken))
+        return settled_as_failed(self.port, work, error, settle_failed)
 
     def _flush_if(self, is_due: bool) -> None:  # noqa: FBT001 - what the native port returned
         if is_due:
             self.port.arrange_flush()
+
+
+def settled_as_failed(
+    port: Port, work: _W, error: BaseException, settle_failed: Callable[[_W, BaseException], bool]
+) -> bool:
+    """Settle a delivery that has failed, also if saying how fails as well.
+
+    Args:
+        port: The loop's door to the engine.
+        work: The delivery.
+        error: What came out of it.
+        settle_failed: Settles it.
+
+    Returns:
+        Whether a flush is due.
+    """
+    try:
+        return settle_failed(work, error)
+    except Exception as broken:  # noqa: BLE001 - an odd error, or a log filter that raises
+        port.arrange_flush()
+        return port.native.nack(None, work, describe(broken))
 
 
 def is_interruption(error: BaseException, task: "asyncio.Task[None] | None") -> bool:

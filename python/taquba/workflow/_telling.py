@@ -15,7 +15,13 @@ from typing import final
 
 from taquba._checks import refuse_type
 from taquba._context import current
-from taquba._delivery import CoroutineFunction, ack_with, describe, is_interruption
+from taquba._delivery import (
+    CoroutineFunction,
+    ack_with,
+    describe,
+    is_interruption,
+    settled_as_failed,
+)
 from taquba._port import Port
 from taquba._taquba import Notification
 from taquba.queue import Effects
@@ -101,13 +107,6 @@ class Telling:
             _logger.warning("terminal hook failed: run %s", run_id, exc_info=error)
         return self._port.native.nack(None, notification, describe(error))
 
-    def _settle_broken(self, notification: Notification, error: BaseException) -> bool:
-        try:
-            return self.settle_failed(notification, error)
-        except Exception as broken:  # noqa: BLE001 - a filter of a logger may raise, for one
-            self._port.arrange_flush()
-            return self._port.native.nack(None, notification, describe(broken))
-
     async def tell_once(self, notification: Notification) -> None:
         """Tell the hook, whatever comes of it; if it fails, a runtime tells it again.
 
@@ -122,7 +121,7 @@ class Telling:
                 if self._port.native.release(notification):
                     self._port.arrange_flush()
                 raise
-            is_due = self._settle_broken(notification, error)
+            is_due = settled_as_failed(self._port, notification, error, self.settle_failed)
         finally:
             current.reset(token)
         if is_due:

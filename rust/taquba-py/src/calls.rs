@@ -63,6 +63,12 @@ impl Call {
     }
 }
 
+/// What work beside the engine answers.
+pub trait Answer: Send {
+    /// The value that the call's future resolves to.
+    fn into_py(self: Box<Self>, py: Python<'_>) -> PyResult<Bound<'_, PyAny>>;
+}
+
 /// The calls under way, by ticket.
 #[derive(Default)]
 pub struct Calls(Mutex<Table>);

@@ -15,10 +15,9 @@ use parking_lot::Mutex;
 use taquba_engine::Result;
 use taquba_engine::command::{Delivery, Outlet, Ticket};
 
+use crate::calls::Answer;
 use crate::engine::Unclaimed;
-use crate::memo::Found;
 use crate::wake::Wake;
-use crate::webhook::Sent;
 
 /// One thing for the loop.
 pub enum Arrival {
@@ -28,10 +27,8 @@ pub enum Arrival {
     Opened(Ticket, Result<Unclaimed>),
     /// The end of a `close`.
     Closed(Ticket, Result<()>),
-    /// What a store of memos answers.
-    Found(Ticket, Result<Found>),
-    /// The end of a webhook's delivery.
-    Sent(Ticket, Result<Sent>),
+    /// The end of work beside the engine.
+    Answer(Ticket, Result<Box<dyn Answer>>),
 }
 
 /// Arrivals in order, and the wake-up. `None` once it is closed.

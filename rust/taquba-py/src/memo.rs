@@ -23,6 +23,7 @@ use taquba_engine::memo::{
 use taquba_engine::record::Payload;
 use taquba_engine::{Error, Result};
 
+use crate::calls::Answer;
 use crate::line::Line;
 use crate::name::RunArgument;
 use crate::port::Port;
@@ -315,10 +316,9 @@ pub enum Found {
     Markers(Markers),
 }
 
-impl Found {
-    /// The value that a call's future resolves to.
-    pub fn into_py(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        match self {
+impl Answer for Found {
+    fn into_py(self: Box<Self>, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        match *self {
             Self::Done => Ok(py.None().into_bound(py)),
             Self::Value(value) => value.map(|value| PyBytes::new(py, &value)).into_bound_py_any(py),
             Self::Cleared(cleared) => (cleared.count, failures(&cleared)).into_bound_py_any(py),

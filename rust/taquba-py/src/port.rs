@@ -22,10 +22,9 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "PyO3 hands over what it has converted")]
 
-mod memo;
+mod beside;
 mod settle;
 mod turn;
-mod webhook;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -21,7 +21,7 @@ use tokio::task::AbortHandle;
 
 use crate::port::Port;
 use crate::runtime::{enter, has_forked};
-use crate::{error, payload, text};
+use crate::{calls, error, payload, text};
 
 /// Which receivers may be sent to.
 #[pyclass(frozen, module = "taquba._taquba")]
@@ -100,8 +100,8 @@ impl WebhookClient {
         enter(py, || {
             let request = Request { url, headers, body: payload::to_engine(body), timeout };
             let client = self.0.clone();
-            let sending = async move { Sent(client.deliver(request).await) };
-            Ok(WebhookRequest(port.attend_webhook(future, sending)))
+            let sending = async move { Ok(Sent(client.deliver(request).await)) };
+            Ok(WebhookRequest(port.attend(future, sending)))
         })
     }
 }
@@ -123,9 +123,8 @@ impl Drop for WebhookRequest {
     }
 }
 
-impl Sent {
-    /// What the delivery's future resolves to.
-    pub fn to_py<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+impl calls::Answer for Sent {
+    fn into_py(self: Box<Self>, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         let (end, status, retry_after, detail) = match &self.0 {
             Ok(answer) => ("answered", answer.status, answer.retry_after, String::new()),
             Err(failure) => (end_of(failure), 0, None, failure.to_string()),

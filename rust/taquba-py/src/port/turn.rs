@@ -71,8 +71,7 @@ impl Port {
             Arrival::Closed(ticket, result) => {
                 self.answer(py, ticket, result.map(|()| Reply::Done))
             }
-            Arrival::Found(ticket, found) => self.answer_found(py, ticket, found),
-            Arrival::Sent(ticket, sent) => self.answer_sent(py, ticket, sent),
+            Arrival::Answer(ticket, answer) => self.answer_beside(py, ticket, answer),
         }
     }
 

@@ -1,17 +1,18 @@
-//! What memos ask of a port.
+//! Work beside the engine: stores of memos and webhooks have their calls answered by a port as well.
 
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use taquba_engine::Result;
 use taquba_engine::command::{Command, Ticket};
+use tokio::task::AbortHandle;
 
 use super::Port;
-use crate::calls::Call;
+use crate::calls::{Answer, Call};
 use crate::engine::internal;
 use crate::error;
 use crate::mailbox::Arrival;
-use crate::memo::{Found, MemoScope};
+use crate::memo::MemoScope;
 use crate::runtime::runtime;
 
 impl Port {
@@ -29,29 +30,33 @@ impl Port {
         Ok(self.call(future, command))
     }
 
-    /// Has a call answered by work of its own, which needs no engine.
-    pub fn attend(
+    /// Has a call answered by work of its own, which needs no engine; also if that is aborted.
+    pub fn attend<T: Answer + 'static>(
         &self,
         future: Py<PyAny>,
-        work: impl Future<Output = Result<Found>> + Send + 'static,
-    ) {
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> AbortHandle {
         let ticket = self.calls.add(Call { future, start: None });
         let mailbox = Arc::clone(&self.mailbox);
+        let work = runtime().spawn(work);
+        let abort = work.abort_handle();
         runtime().spawn(async move {
-            let found = runtime().spawn(work).await.unwrap_or_else(|dead| Err(internal(dead)));
-            mailbox.put([Arrival::Found(ticket, found)]);
+            let answer = work.await.unwrap_or_else(|dead| Err(internal(dead)));
+            let answer = answer.map(|answer| Box::new(answer) as Box<dyn Answer>);
+            mailbox.put([Arrival::Answer(ticket, answer)]);
         });
+        abort
     }
 
     /// Answers such a call.
-    pub(super) fn answer_found(
+    pub(super) fn answer_beside(
         &self,
         py: Python<'_>,
         ticket: Ticket,
-        found: Result<Found>,
+        answer: Result<Box<dyn Answer>>,
     ) -> PyResult<()> {
         let Some(call) = self.calls.remove(ticket) else { return Ok(()) };
-        let answer = found.map_err(|failed| error::to_py(py, &failed));
-        call.resolve(py, answer.and_then(|found| found.into_py(py)))
+        let answer = answer.map_err(|failed| error::to_py(py, &failed));
+        call.resolve(py, answer.and_then(|answer| answer.into_py(py)))
     }
 }

@@ -9,23 +9,27 @@ the close. A fourth shows what an open queue needs that has had one run and hold
 
 import argparse
 import asyncio
-import json
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 if not __package__:
     # The directory of this file holds a `queue.py` that would hide the standard library's.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benches import measure
-from benches.waiting_jobs import MIB, opened, resident_bytes, settled_bytes, tell
+from benches.processes import (
+    MIB,
+    opened,
+    resident_bytes,
+    run_role,
+    settled_bytes,
+    show_line,
+    tell,
+)
 from taquba import Queue
 from taquba.workflow import RunSpec, Step, StepOutcome, WorkflowRuntime
 
@@ -90,6 +94,9 @@ async def role_open(arguments: argparse.Namespace) -> None:
     tell(open=seconds, close=time.perf_counter() - start, resident=resident)
 
 
+# What each process is told.
+OPTIONS = ("runs", "payload_bytes")
+
 ROLES: dict[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
     "empty": role_empty,
     "load": role_load,
@@ -102,50 +109,26 @@ async def run(arguments: argparse.Namespace) -> None:
     await ROLES[arguments.role](arguments)
 
 
-def run_role(role: str, directory: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Runs one process; kills it once it has told its figures if it is the one that loads."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--role", role]
-    command += ["--runs", str(arguments.runs), "--payload-bytes", str(arguments.payload_bytes)]
-    command += ["--directory", directory]
-    # The program is this file.
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        if process.stdout is None:
-            message = "the process has no output"
-            raise AssertionError(message)
-        line = process.stdout.readline()
-        if role == "load":
-            process.send_signal(signal.SIGKILL)
-        process.wait()
-    if not line:
-        message = f"`{role}` ended with {process.returncode}"
-        raise RuntimeError(message)
-    figures: dict[str, Any] = json.loads(line)
-    return figures
-
-
 async def benchmark(arguments: argparse.Namespace) -> None:
     """Runs one process after the other, and prints the figures."""
     where = arguments.directory or Path.cwd()
     with tempfile.TemporaryDirectory(prefix=".taquba-bench-", dir=where) as directory:
-        empty = run_role("empty", f"{directory}/empty", arguments)["resident"]
-        load = run_role("load", f"{directory}/full", arguments)
-        killed = run_role("open", f"{directory}/full", arguments)
-        closed = run_role("open", f"{directory}/full", arguments)
-
-    def line(name: str, value: float, unit: str) -> None:
-        print(f"  {name:<44} {value:>12,.2f} {unit}")
+        empty = run_role(__file__, "empty", f"{directory}/empty", arguments, OPTIONS)["resident"]
+        load = run_role(__file__, "load", f"{directory}/full", arguments, OPTIONS)
+        killed = run_role(__file__, "open", f"{directory}/full", arguments, OPTIONS)
+        closed = run_role(__file__, "open", f"{directory}/full", arguments, OPTIONS)
 
     print(f"local disk with fsync: {arguments.runs:,} runs in a day, {arguments.payload_bytes} B")
-    line("memory of an empty queue", empty / MIB, "MiB")
-    line("above it, right after submitting", (load["loaded"] - empty) / MIB, "MiB")
-    line("above it, settled", (load["resident"] - empty) / MIB, "MiB")
-    line("above it, opened after kill -9", (killed["resident"] - empty) / MIB, "MiB")
-    line("above it, opened after a close", (closed["resident"] - empty) / MIB, "MiB")
-    line("submitting", load["seconds"], "s")
-    line("CPU of submitting", load["cpu"] / arguments.runs * 1e6, "us per run")
-    line("opening after kill -9", killed["open"], "s")
-    line("closing", killed["close"], "s")
-    line("opening after a close", closed["open"], "s")
+    show_line("memory of an empty queue", empty / MIB, "MiB")
+    show_line("above it, right after submitting", (load["loaded"] - empty) / MIB, "MiB")
+    show_line("above it, settled", (load["resident"] - empty) / MIB, "MiB")
+    show_line("above it, opened after kill -9", (killed["resident"] - empty) / MIB, "MiB")
+    show_line("above it, opened after a close", (closed["resident"] - empty) / MIB, "MiB")
+    show_line("submitting", load["seconds"], "s")
+    show_line("CPU of submitting", load["cpu"] / arguments.runs * 1e6, "us per run")
+    show_line("opening after kill -9", killed["open"], "s")
+    show_line("closing", killed["close"], "s")
+    show_line("opening after a close", closed["open"], "s")
 
 
 def main() -> None:

@@ -9,11 +9,6 @@ acks all. A fourth shows what an open queue without jobs needs.
 
 import argparse
 import asyncio
-import gc
-import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,48 +21,21 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benches import measure
-from taquba import OpenOptions, Queue
+from benches.processes import (
+    MIB,
+    opened,
+    resident_bytes,
+    run_role,
+    settled_bytes,
+    show_line,
+    tell,
+)
+from taquba import Queue
 
 QUEUE = "bench"
 ENQUEUE_BATCH = 1_000
 ENQUEUES_IN_FLIGHT = 8
 CLAIM_BATCH = 500
-# Until memory stands still: the storage engine flushes and compacts after the last commit.
-SETTLE_SECONDS_MAX = 60.0
-SETTLE_LOOK_SECONDS = 1.0
-SETTLE_LOOKS = 3
-MIB = 1024 * 1024
-
-
-def resident_bytes() -> int:
-    """What this process holds in memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-async def settled_bytes() -> int:
-    """Resident memory once it has not changed by more than 1 MiB for some looks in a row."""
-    gc.collect()
-    last, unchanged_count = resident_bytes(), 0
-    deadline = time.monotonic() + SETTLE_SECONDS_MAX
-    while unchanged_count < SETTLE_LOOKS and time.monotonic() < deadline:
-        await asyncio.sleep(SETTLE_LOOK_SECONDS)
-        now = resident_bytes()
-        unchanged_count = unchanged_count + 1 if abs(now - last) < MIB else 0
-        last = now
-    return last
-
-
-def tell(**figures: float) -> None:
-    """Hands figures to the parent."""
-    print(json.dumps(figures), flush=True)
-
-
-async def opened(directory: str) -> tuple[Queue, float]:
-    """The queue, and how long opening it took."""
-    start = time.perf_counter()
-    queue = await Queue.open(directory, options=OpenOptions(fsync=True))
-    return queue, time.perf_counter() - start
 
 
 async def role_empty(arguments: argparse.Namespace) -> None:
@@ -139,6 +107,9 @@ async def role_claim(arguments: argparse.Namespace) -> None:
     tell(open=seconds, resident=resident, first=first, between=between, last=last)
 
 
+# What each process is told.
+OPTIONS = ("jobs", "payload_bytes", "window")
+
 ROLES: dict[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
     "empty": role_empty,
     "load": role_load,
@@ -152,52 +123,27 @@ async def run(arguments: argparse.Namespace) -> None:
     await ROLES[arguments.role](arguments)
 
 
-def run_role(role: str, directory: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Runs one process, kills it once it has told its figures if it is the one that loads."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--role", role]
-    for name in ("jobs", "payload_bytes", "window"):
-        command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-    command += ["--directory", directory]
-    # The program is this file.
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        if process.stdout is None:
-            message = "the process has no output"
-            raise AssertionError(message)
-        line = process.stdout.readline()
-        if role == "load":
-            process.send_signal(signal.SIGKILL)
-        process.wait()
-    if not line:
-        message = f"`{role}` ended with {process.returncode}"
-        raise RuntimeError(message)
-    figures: dict[str, Any] = json.loads(line)
-    return figures
-
-
 def show(arguments: argparse.Namespace, found: dict[str, dict[str, Any]]) -> None:
     """Prints the figures."""
     empty = found["empty"]["resident"]
     load, close, claim = found["load"], found["close"], found["claim"]
 
-    def line(name: str, value: float, unit: str) -> None:
-        print(f"  {name:<44} {value:>12,.2f} {unit}")
-
     print(f"local disk with fsync: {arguments.jobs:,} jobs of {arguments.payload_bytes} B")
-    line("memory of an empty queue", empty / MIB, "MiB")
-    line("above it, right after loading", (load["loaded"] - empty) / MIB, "MiB")
-    line("above it, settled", (load["resident"] - empty) / MIB, "MiB")
-    line("above it, opened after kill -9", (close["resident"] - empty) / MIB, "MiB")
-    line("above it, opened after a close", (claim["resident"] - empty) / MIB, "MiB")
-    line("loading", load["seconds"], "s")
-    line("CPU of loading", load["cpu"] / arguments.jobs * 1e6, "us per job")
-    line("opening after kill -9", close["open"], "s")
-    line("closing", close["close"], "s")
-    line("opening after a close", claim["open"], "s")
+    show_line("memory of an empty queue", empty / MIB, "MiB")
+    show_line("above it, right after loading", (load["loaded"] - empty) / MIB, "MiB")
+    show_line("above it, settled", (load["resident"] - empty) / MIB, "MiB")
+    show_line("above it, opened after kill -9", (close["resident"] - empty) / MIB, "MiB")
+    show_line("above it, opened after a close", (claim["resident"] - empty) / MIB, "MiB")
+    show_line("loading", load["seconds"], "s")
+    show_line("CPU of loading", load["cpu"] / arguments.jobs * 1e6, "us per job")
+    show_line("opening after kill -9", close["open"], "s")
+    show_line("closing", close["close"], "s")
+    show_line("opening after a close", claim["open"], "s")
     window = min(arguments.window, arguments.jobs // 2)
-    line(f"CPU of claim and ack, first {window:,}", claim["first"] * 1e6, "us per job")
-    line("CPU of claim and ack, between", claim["between"] * 1e6, "us per job")
-    line(f"CPU of claim and ack, last {window:,}", claim["last"] * 1e6, "us per job")
-    line("last by first", claim["last"] / claim["first"], "")
+    show_line(f"CPU of claim and ack, first {window:,}", claim["first"] * 1e6, "us per job")
+    show_line("CPU of claim and ack, between", claim["between"] * 1e6, "us per job")
+    show_line(f"CPU of claim and ack, last {window:,}", claim["last"] * 1e6, "us per job")
+    show_line("last by first", claim["last"] / claim["first"], "")
     print(f"  jobs found after kill -9: {close['pending']:,} of {arguments.jobs:,}")
 
 
@@ -206,7 +152,7 @@ async def benchmark(arguments: argparse.Namespace) -> None:
     where = arguments.directory or Path.cwd()
     with tempfile.TemporaryDirectory(prefix=".taquba-bench-", dir=where) as directory:
         found = {
-            role: run_role(role, f"{directory}/{store}", arguments)
+            role: run_role(__file__, role, f"{directory}/{store}", arguments, OPTIONS)
             for role, store in (
                 ("empty", "empty"),
                 ("load", "full"),

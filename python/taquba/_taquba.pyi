@@ -750,6 +750,12 @@ class MemoryStore:
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
 
+@final
+class SlowStore:
+    """Memory that takes so many milliseconds for each write, and for each read: for benchmarks."""
+
+    def __new__(cls, put_ms: float, get_ms: float) -> Self: ...
+
 def from_url(
     url: str,
     *,

@@ -11,7 +11,15 @@ Not here:
 import os
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from taquba._taquba import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store, from_url
+from taquba._taquba import (
+    AzureStore,
+    GCSStore,
+    LocalStore,
+    MemoryStore,
+    S3Store,
+    SlowStore,
+    from_url,
+)
 from taquba.exceptions import InvalidStoreError
 
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ class HasStoreArguments(Protocol):
         """Return the arguments of its constructor."""
 
 
-StoreLike: TypeAlias = str | os.PathLike[str] | HasStoreArguments | MemoryStore
+StoreLike: TypeAlias = str | os.PathLike[str] | HasStoreArguments | MemoryStore | SlowStore
 """A URL, a directory, or a store object."""
 
 _ADOPTED: Final = {
@@ -57,7 +65,7 @@ def resolve(store: StoreLike) -> object:
         InvalidStoreError: It is no store, it has no prefix, or it is a memory store of another
             library, whose content taquba cannot reach.
     """
-    if isinstance(store, str | os.PathLike | MemoryStore):
+    if isinstance(store, str | os.PathLike | MemoryStore | SlowStore):
         return store
     adopted = _adopt(store)
     if isinstance(adopted, LocalStore):

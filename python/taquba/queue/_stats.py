@@ -51,6 +51,11 @@ class Stats:
         row_count: Rows in those commits.
         put_count: Objects written since the store was opened.
         put_bytes: Bytes of those objects.
+        get_count: Objects, or parts of them, read since the store was opened, and looks at what is
+            known about one.
+        get_bytes: Bytes that those reads returned.
+        list_count: Listings since the store was opened.
+        delete_count: Objects deleted since the store was opened.
     """
 
     queues: Mapping[str, QueueStats]
@@ -59,3 +64,7 @@ class Stats:
     row_count: int
     put_count: int
     put_bytes: int
+    get_count: int
+    get_bytes: int
+    list_count: int
+    delete_count: int

@@ -213,8 +213,13 @@ pub fn stats<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyDict>
     dict.set_item("quarantined_count", stats.quarantined_count)?;
     dict.set_item("commit_count", stats.commit_count)?;
     dict.set_item("row_count", stats.row_count)?;
-    dict.set_item("put_count", stats.put_count)?;
-    dict.set_item("put_bytes", stats.put_bytes)?;
+    let store = &stats.store;
+    dict.set_item("put_count", store.put_count)?;
+    dict.set_item("put_bytes", store.put_bytes)?;
+    dict.set_item("get_count", store.get_count)?;
+    dict.set_item("get_bytes", store.get_bytes)?;
+    dict.set_item("list_count", store.list_count)?;
+    dict.set_item("delete_count", store.delete_count)?;
     Ok(dict)
 }
 

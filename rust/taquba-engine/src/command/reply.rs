@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::{JobInfo, JobPage, RunInfo, RunPage, SubscriptionId, Ticket};
 use crate::error::Result;
 use crate::ids::{ClaimToken, JobId, KvKey, QueueName, RunId};
+use crate::log::StoreCounts;
 use crate::record::Headers;
 
 /// A new job, or the live one that holds its dedup key.
@@ -170,10 +171,8 @@ pub struct Stats {
     pub commit_count: u64,
     /// Rows in those commits.
     pub row_count: u64,
-    /// Objects written since the store was opened, by every part of the storage engine.
-    pub put_count: u64,
-    /// Bytes of those objects.
-    pub put_bytes: u64,
+    /// What was asked of the store since it was opened.
+    pub store: StoreCounts,
 }
 
 /// What comes back.

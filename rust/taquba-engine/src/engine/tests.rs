@@ -16,7 +16,7 @@ use crate::command::{
     Claim, Delivery, NewJob, NewRun, Reply, Start, StepOutcome, TerminalStatuses, Verdict, Work,
 };
 use crate::ids::{ClaimToken, QueueName};
-use crate::log::Access;
+use crate::log::{Access, StoreCounts};
 use crate::record::Headers;
 
 /// A consumer that a test can wait on.
@@ -192,7 +192,25 @@ async fn an_idle_engine_writes_nothing() {
 
     tokio::time::sleep(Duration::from_millis(1_500)).await;
 
-    assert_eq!(client.stats().await.put_count, before.put_count);
+    assert_eq!(client.stats().await.store.put_count, before.store.put_count);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_engine_asks_the_store_once_a_minute() {
+    let hour = Duration::from_secs(3_600);
+    let client = Client::open(Target::in_memory()).await.expect("memory");
+    client.enqueue("a").await;
+    // What the last commit left to merge and to delete is seen to.
+    tokio::time::sleep(hour).await;
+    let before = client.stats().await.store;
+
+    tokio::time::sleep(hour).await;
+
+    let after = client.stats().await.store;
+    let signs_of_life = 3_600 / OpenOptions::default().heartbeat_interval.as_secs();
+    assert!(after.put_count - before.put_count <= signs_of_life, "{before:?} {after:?}");
+    let rest = |counts: StoreCounts| counts.get_count + counts.list_count + counts.delete_count;
+    assert_eq!(rest(after), rest(before), "{before:?} {after:?}");
 }
 
 #[tokio::test]

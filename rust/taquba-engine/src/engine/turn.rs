@@ -387,8 +387,7 @@ impl Turner {
     fn reply(&mut self, origin: Origin, mut result: Result<Reply>) {
         let Some(ticket) = origin.ticket else { return };
         if let Ok(Reply::Stats(stats)) = &mut result {
-            let counts = self.log.put_counts();
-            (stats.put_count, stats.put_bytes) = (counts.put_count, counts.put_bytes);
+            stats.store = self.log.counts();
         }
         self.outgoing.entry(origin.outlet).or_default().push(Delivery::Reply { ticket, result });
     }

@@ -8,7 +8,7 @@
 //!    409 to two racing creates of which neither may have won, and says to try again; taking that
 //!    for another owner would end the only one.
 //! 3. A fence is announced before it is written; see `fence.rs`.
-//! 4. Every object that is written is counted.
+//! 4. Every request is counted, and every write wakes what rests; see `activity.rs`.
 
 use std::fmt;
 use std::ops::Range;
@@ -27,8 +27,9 @@ use object_store::{
     PutResult, Result, UploadPart,
 };
 
+use super::activity::Activity;
 use super::finality::told_once;
-use super::{PutCounts, fence};
+use super::{StoreCounts, fence};
 
 /// Tries of a conditional create whose refusal was not borne out.
 const CREATE_TRIES_MAX: u32 = 6;
@@ -50,12 +51,37 @@ pub(super) enum Attribution {
 struct Counters {
     put_count: AtomicU64,
     put_bytes: AtomicU64,
+    get_count: AtomicU64,
+    get_bytes: AtomicU64,
+    list_count: AtomicU64,
+    delete_count: AtomicU64,
 }
 
 impl Counters {
-    fn count(&self, size_bytes: usize) {
+    fn count_put(&self, size_bytes: usize) {
         self.put_count.fetch_add(1, Ordering::Relaxed);
         self.put_bytes.fetch_add(size_bytes as u64, Ordering::Relaxed);
+    }
+
+    fn count_get(&self, size_bytes: u64) {
+        self.get_count.fetch_add(1, Ordering::Relaxed);
+        self.get_bytes.fetch_add(size_bytes, Ordering::Relaxed);
+    }
+
+    fn count_list(&self) {
+        self.list_count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> StoreCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        StoreCounts {
+            put_count: read(&self.put_count),
+            put_bytes: read(&self.put_bytes),
+            get_count: read(&self.get_count),
+            get_bytes: read(&self.get_bytes),
+            list_count: read(&self.list_count),
+            delete_count: read(&self.delete_count),
+        }
     }
 }
 
@@ -65,27 +91,30 @@ pub(super) struct GuardedStore {
     inner: Arc<dyn ObjectStore>,
     attribution: Attribution,
     counters: Arc<Counters>,
+    activity: Arc<Activity>,
 }
 
 impl GuardedStore {
     pub fn new(inner: Arc<dyn ObjectStore>, attribution: Attribution) -> Self {
-        Self { inner, attribution, counters: Arc::default() }
+        Self { inner, attribution, counters: Arc::default(), activity: Arc::default() }
     }
 
-    pub fn counts(&self) -> PutCounts {
-        PutCounts {
-            put_count: self.counters.put_count.load(Ordering::Relaxed),
-            put_bytes: self.counters.put_bytes.load(Ordering::Relaxed),
-        }
+    pub fn counts(&self) -> StoreCounts {
+        self.counters.read()
+    }
+
+    pub fn activity(&self) -> &Arc<Activity> {
+        &self.activity
     }
 
     async fn announce_fence(&self, location: &Path) -> Result<()> {
         let Some(marker) = fence::marker_of(location) else { return Ok(()) };
-        self.counters.count(fence::MARKER.len());
+        self.counters.count_put(fence::MARKER.len());
         self.inner.put(&marker, fence::MARKER.into()).await.map(drop).map_err(told_once)
     }
 
     async fn is_there(&self, location: &Path) -> bool {
+        self.counters.count_get(0);
         !matches!(self.inner.head(location).await, Err(Error::NotFound { .. }))
     }
 }
@@ -107,12 +136,13 @@ impl ObjectStore for GuardedStore {
         if self.attribution == Attribution::Dropped {
             options.attributes = Attributes::default();
         }
+        self.activity.note_write(location);
         let is_create = options.mode == PutMode::Create;
         if is_create && payload.content_length() == 0 {
             self.announce_fence(location).await?;
         }
         for _ in 1..CREATE_TRIES_MAX {
-            self.counters.count(payload.content_length());
+            self.counters.count_put(payload.content_length());
             let put = self.inner.put_opts(location, payload.clone(), options.clone()).await;
             let refused = is_create && matches!(put, Err(Error::AlreadyExists { .. }));
             if !refused || self.is_there(location).await {
@@ -120,7 +150,7 @@ impl ObjectStore for GuardedStore {
             }
             tokio::time::sleep(CREATE_PAUSE).await;
         }
-        self.counters.count(payload.content_length());
+        self.counters.count_put(payload.content_length());
         self.inner.put_opts(location, payload, options).await.map_err(told_once)
     }
 
@@ -132,15 +162,21 @@ impl ObjectStore for GuardedStore {
         if self.attribution == Attribution::Dropped {
             options.attributes = Attributes::default();
         }
+        self.activity.note_write(location);
         let upload = self.inner.put_multipart_opts(location, options).await.map_err(told_once)?;
         Ok(Box::new(CountedUpload { inner: upload, counters: Arc::clone(&self.counters) }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await.map_err(told_once)
+        let is_head = options.head;
+        let got = self.inner.get_opts(location, options).await;
+        let body = got.as_ref().map_or(0..0, |got| got.range.clone());
+        self.counters.count_get(if is_head { 0 } else { body.end - body.start });
+        got.map_err(told_once)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.counters.count_get(ranges.iter().map(|range| range.end - range.start).sum());
         self.inner.get_ranges(location, ranges).await.map_err(told_once)
     }
 
@@ -148,10 +184,15 @@ impl ObjectStore for GuardedStore {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations).map(|deleted| deleted.map_err(told_once)).boxed()
+        let counters = Arc::clone(&self.counters);
+        let deleted = self.inner.delete_stream(locations).inspect(move |_| {
+            counters.delete_count.fetch_add(1, Ordering::Relaxed);
+        });
+        deleted.map(|deleted| deleted.map_err(told_once)).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.counters.count_list();
         self.inner.list(prefix).map(|listed| listed.map_err(told_once)).boxed()
     }
 
@@ -160,11 +201,13 @@ impl ObjectStore for GuardedStore {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.counters.count_list();
         let listed = self.inner.list_with_offset(prefix, offset);
         listed.map(|listed| listed.map_err(told_once)).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.counters.count_list();
         self.inner.list_with_delimiter(prefix).await.map_err(told_once)
     }
 
@@ -182,7 +225,7 @@ struct CountedUpload {
 #[async_trait]
 impl MultipartUpload for CountedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.counters.count(data.content_length());
+        self.counters.count_put(data.content_length());
         self.inner.put_part(data)
     }
 

@@ -18,12 +18,14 @@
 //! | `objects.rs` | objects beside a database, without one |
 //! | `owner.rs` | who owns the store, and whether it is alive |
 //! | `guard.rs`, `fence.rs` | between storage engine and store |
+//! | `activity.rs`, `slate_clock.rs` | what rests while nothing is written |
 //! | `failure.rs`, `finality.rs` | failures, told as ours |
 //!
 //! # Not here
 //!
 //! What the rows mean is `record/`; when to commit is `engine/`.
 
+mod activity;
 mod failure;
 mod fence;
 mod finality;
@@ -52,13 +54,21 @@ pub use reader::SlateReader;
 pub use slate::SlateLog;
 pub use target::{Access, Target};
 
-/// What was written to the object store since it was opened, by every part of the storage engine.
+/// What was asked of the object store since it was opened, by every part of the storage engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PutCounts {
-    /// Objects and parts of objects.
+pub struct StoreCounts {
+    /// Objects, and parts of objects, that were written.
     pub put_count: u64,
     /// Their bytes.
     pub put_bytes: u64,
+    /// Reads of objects, of parts of them, and of what is known about them.
+    pub get_count: u64,
+    /// Bytes that they returned.
+    pub get_bytes: u64,
+    /// Listings. One of many objects takes the store several requests.
+    pub list_count: u64,
+    /// Objects that were deleted. Stores delete several with one request.
+    pub delete_count: u64,
 }
 
 /// How much of a range will be read.
@@ -157,8 +167,8 @@ pub trait Log: Rows {
     /// Who owns the store, as others see it; `None` if the last owner closed it in order.
     async fn owner(&self) -> Result<Option<OwnerInfo>>;
 
-    /// What was written so far.
-    fn put_counts(&self) -> PutCounts;
+    /// What was asked of the store so far.
+    fn counts(&self) -> StoreCounts;
 
     /// Ends the log in order. What was committed stays.
     async fn close(&self) -> Result<()>;

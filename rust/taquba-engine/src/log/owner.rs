@@ -11,8 +11,9 @@
 //!    hides its successor.
 //! 2. A sign that cannot be written or read ends nothing: it is logged.
 //!
-//! An owner that was fenced and is idle learns of it when its storage engine next looks, within half a
-//! minute; until then its sign reads as alive if its successor has closed meanwhile.
+//! An owner that was fenced and is idle learns of it from its next sign: its successor has deleted the one
+//! before. It has its storage engine look then, which takes up to another half minute. Until then its sign
+//! reads as alive if its successor has closed meanwhile.
 //!
 //! # Clocks
 //!
@@ -24,7 +25,9 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
-use object_store::{Error, GetResult, ObjectStore, ObjectStoreExt as _, Result};
+use object_store::{
+    Error, GetResult, ObjectStore, ObjectStoreExt as _, PutMode, Result, UpdateVersion,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -148,6 +151,28 @@ fn now_ms() -> u64 {
     SystemClock::new().wall_ms()
 }
 
+/// What came of writing a sign.
+#[derive(Debug)]
+enum Beat {
+    /// It is there, in this version.
+    Written(UpdateVersion),
+    /// The version that was to be overwritten is not there.
+    Gone,
+    /// The store does not overwrite under a condition, or not now.
+    Refused,
+    /// It was not written.
+    Failed,
+}
+
+/// What the next sign is written over.
+#[derive(Debug)]
+struct LastBeat {
+    /// `None`: whatever is there.
+    version: Option<UpdateVersion>,
+    /// Whether the store overwrites under a condition, as far as is known.
+    is_conditional: bool,
+}
+
 /// The signs of one owner.
 #[derive(Clone, Debug)]
 pub(super) struct Pulse {
@@ -158,10 +183,49 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    async fn beat(&self) {
+    /// Writes the sign; over this version of it only, if one is given. Says which one there is now.
+    async fn beat(&self, over: Option<UpdateVersion>) -> Beat {
         let place = place_of(&self.root, self.epoch);
-        let put = self.store.put(&place, self.sign.encode().into());
-        self.log("write", &timeout(BEAT_TIMEOUT, put).await);
+        let mode = over.clone().map_or(PutMode::Overwrite, PutMode::Update);
+        let put = self.store.put_opts(&place, self.sign.encode().into(), mode.into());
+        let written = timeout(BEAT_TIMEOUT, put).await;
+        match &written {
+            Ok(Ok(result)) => Beat::Written(result.clone().into()),
+            Ok(Err(Error::Precondition { .. } | Error::NotFound { .. })) if over.is_some() => {
+                Beat::Gone
+            }
+            Ok(Err(_)) if over.is_some() => Beat::Refused,
+            _ => {
+                self.log("write", &written);
+                Beat::Failed
+            }
+        }
+    }
+
+    /// Writes the sign, and learns of a successor by it: one that takes the store deletes the sign, so
+    /// that it cannot be overwritten any more. What rests is made to look then. Where the store does not
+    /// overwrite under a condition, the sign is looked for before.
+    async fn beat_and_look(&self, last: LastBeat) -> LastBeat {
+        let was_there = last.is_conditional || self.is_there().await;
+        let mut beat = self.beat(last.version).await;
+        let is_conditional = last.is_conditional && !matches!(beat, Beat::Refused);
+        if matches!(beat, Beat::Refused) {
+            beat = self.beat(None).await;
+        }
+        if matches!(beat, Beat::Gone) || !was_there {
+            self.store.activity().stir();
+        }
+        let version = match beat {
+            Beat::Written(version) if is_conditional => Some(version),
+            _ => None,
+        };
+        LastBeat { version, is_conditional }
+    }
+
+    async fn is_there(&self) -> bool {
+        let place = place_of(&self.root, self.epoch);
+        let found = timeout(BEAT_TIMEOUT, self.store.head(&place)).await;
+        !matches!(found, Ok(Err(Error::NotFound { .. })))
     }
 
     /// Deletes the signs of owners before this one, and its own if it is over.
@@ -204,7 +268,8 @@ impl Heartbeat {
         interval: Duration,
         is_over: impl Fn() -> bool + Send + 'static,
     ) -> Self {
-        pulse.beat().await;
+        let first = LastBeat { version: None, is_conditional: true };
+        let mut last = pulse.beat_and_look(first).await;
         let (stop, mut stopped) = oneshot::channel();
         let beating = pulse.clone();
         let task = tokio::spawn(async move {
@@ -214,7 +279,7 @@ impl Heartbeat {
                 if is_over() {
                     return beating.tidy(true).await;
                 }
-                beating.beat().await;
+                last = beating.beat_and_look(last).await;
             }
         });
         Self { pulse, stop: Some(stop), task }

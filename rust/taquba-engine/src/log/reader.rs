@@ -41,7 +41,7 @@ use super::guard::GuardedStore;
 use super::settings::{COMMIT_TIMEOUT, MANIFEST_AGE_MIN_S, OPEN_TIMEOUT, block_cache};
 use super::slate::{OPEN_PAUSE, OPEN_TRIES_MAX, check_log, place, probe, within};
 use super::target::Target;
-use super::{PutCounts, Rows, ScanRange, Visit, failure, owner, payloads, rows};
+use super::{Rows, ScanRange, StoreCounts, Visit, failure, owner, payloads, rows};
 use crate::clock::{Clock as _, SystemClock};
 use crate::command::OwnerInfo;
 use crate::error::{Error, Result};
@@ -158,9 +158,9 @@ impl SlateReader {
         self.ask(owner::read_owner(self.store.as_ref(), &self.root)).await
     }
 
-    /// What was written: nothing.
+    /// What was asked of the store so far; nothing is ever written.
     #[must_use]
-    pub fn put_counts(&self) -> PutCounts {
+    pub fn counts(&self) -> StoreCounts {
         self.store.counts()
     }
 

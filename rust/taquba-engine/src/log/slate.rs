@@ -17,7 +17,7 @@ use super::owner::{self, Heartbeat, Pulse, Sign};
 use super::settings::{COMMIT_TIMEOUT, OPEN_TIMEOUT, block_cache, settings};
 use super::slate_clock::FlooredClock;
 use super::target::Target;
-use super::{Log, PutCounts, Rows, ScanRange, Visit, failure, fence, payloads, rows};
+use super::{Log, Rows, ScanRange, StoreCounts, Visit, failure, fence, payloads, rows};
 use crate::command::OwnerInfo;
 use crate::error::{Error, Result};
 use crate::options::OpenOptions;
@@ -57,7 +57,7 @@ impl SlateLog {
             check_owner(&store, &root, &name, options.store_timeout).await?;
         }
         check_log(&store, &root, &name).await?;
-        let clock = Arc::new(FlooredClock::default());
+        let clock = Arc::new(FlooredClock::new(Arc::clone(store.activity())));
         let db = build(target, &root, &store, &clock, &name).await?;
         clock.raise_to(db.manifest().last_l0_clock_tick());
         Ok(Self {
@@ -125,6 +125,7 @@ impl Log for SlateLog {
                 Row::Delete(key) => batch.delete(key),
             }
         }
+        let _under_way = self.store.activity().begin_commit();
         within(&self.path, COMMIT_TIMEOUT, self.write_and_wait(batch)).await?
     }
 
@@ -157,12 +158,13 @@ impl Log for SlateLog {
         self.ask(owner::read_owner(self.store.as_ref(), &self.root)).await
     }
 
-    fn put_counts(&self) -> PutCounts {
+    fn counts(&self) -> StoreCounts {
         self.store.counts()
     }
 
     async fn close(&self) -> Result<()> {
         let heartbeat = self.heartbeat.lock().take();
+        self.store.activity().stir();
         let closed = within(&self.path, COMMIT_TIMEOUT, self.db.close()).await?;
         closed.map_err(|error| self.failed(&error))?;
         if let Some(heartbeat) = heartbeat {

@@ -168,12 +168,12 @@ async fn payloads_read_back_and_strangers_are_left_alone() {
 #[tokio::test]
 async fn a_payload_is_counted() {
     let log = open(&Target::in_memory()).await;
-    let before = log.put_counts();
+    let before = log.counts();
 
     let name = PayloadName { epoch: 1, number: 1 };
     log.put_payload(name, "ten bytes.".into()).await.expect("memory");
 
-    let after = log.put_counts();
+    let after = log.counts();
     assert_eq!(after.put_count, before.put_count + 1);
     assert_eq!(after.put_bytes, before.put_bytes + 10);
 }

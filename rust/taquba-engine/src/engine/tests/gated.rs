@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::command::{Effect, OwnerInfo};
 use crate::limits::WAITING_BYTES_MAX;
-use crate::log::{PutCounts, Rows, Visit};
+use crate::log::{Rows, StoreCounts, Visit};
 use crate::record::{Meta, PayloadName, Row, keys};
 
 /// A log in memory with a gate before each commit.
@@ -84,8 +84,8 @@ impl Log for GatedLog {
         Ok(None)
     }
 
-    fn put_counts(&self) -> PutCounts {
-        PutCounts::default()
+    fn counts(&self) -> StoreCounts {
+        StoreCounts::default()
     }
 
     async fn close(&self) -> Result<()> {

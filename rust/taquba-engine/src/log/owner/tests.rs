@@ -66,8 +66,8 @@ async fn the_highest_epoch_is_the_owner_and_strangers_are_not() {
     store.put(&stranger, "hello".into()).await.expect("memory");
     assert_eq!(owner_pid(&store).await, None);
 
-    pulse(10, &store).beat().await;
-    pulse(9, &store).beat().await;
+    pulse(10, &store).beat(None).await;
+    pulse(9, &store).beat(None).await;
 
     assert_eq!(owner_pid(&store).await, Some(10));
 }
@@ -96,7 +96,7 @@ async fn a_zombie_does_not_hide_its_successor_and_goes_when_it_knows() {
 async fn an_owner_tidies_up_behind_those_before_it() {
     let store = Arc::new(InMemory::new());
     for epoch in [1, 2, 4] {
-        pulse(epoch, &store).beat().await;
+        pulse(epoch, &store).beat(None).await;
     }
 
     let heartbeat = Heartbeat::start(pulse(3, &store), Duration::from_secs(60), || false).await;
@@ -116,4 +116,50 @@ async fn a_sign_that_cannot_be_written_ends_nothing() {
     let heartbeat = Heartbeat::start(pulse, Duration::from_secs(60), || false).await;
 
     heartbeat.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_whose_sign_was_deleted_looks_for_its_successor() {
+    let store = Arc::new(InMemory::new());
+    let old = pulse(1, &store);
+    let activity = Arc::clone(old.store.activity());
+    let heartbeat = Heartbeat::start(old, Duration::from_secs(60), || false).await;
+    let pause = Duration::from_secs(5);
+    let rests = timeout(Duration::from_secs(600), async {
+        loop {
+            activity.await_look(pause).await;
+        }
+    });
+    let _: Elapsed = rests.await.map(|never: ()| never).expect_err("it never ends");
+    assert!(timeout(Duration::from_secs(600), activity.await_look(pause)).await.is_err());
+
+    pulse(2, &store).tidy(false).await;
+
+    assert!(timeout(Duration::from_secs(70), activity.await_look(pause)).await.is_ok());
+    drop(heartbeat);
+}
+
+#[tokio::test]
+async fn where_a_sign_is_overwritten_without_a_condition_it_is_looked_for_before() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let files = object_store::local::LocalFileSystem::new_with_prefix(dir.path()).expect("it is");
+    let store = Arc::new(GuardedStore::new(Arc::new(files), Attribution::Dropped));
+    let activity = Arc::clone(store.activity());
+    let pulse = Pulse { store, root: Path::from("queue"), epoch: 1, sign: sign() };
+    let mut last = LastBeat { version: None, is_conditional: true };
+    for _ in 0..3 {
+        last = pulse.beat_and_look(last).await;
+    }
+    assert!(!last.is_conditional && last.version.is_none());
+    let before = activity.last_stir();
+    last = pulse.beat_and_look(last).await;
+    assert_eq!(activity.last_stir(), before, "it was there");
+    tokio::time::sleep(Duration::from_millis(2)).await;
+
+    pulse.tidy(true).await;
+    pulse.beat_and_look(last).await;
+
+    assert!(activity.last_stir() > before, "it was gone");
+    let owner = read_owner(pulse.store.as_ref(), &Path::from("queue")).await.expect("a disk");
+    assert!(owner.is_some_and(|owner| owner.is_alive));
 }

@@ -91,7 +91,7 @@ async fn a_reopened_log_shows_what_was_committed() {
 async fn many_keys_are_found_dense_or_not() {
     let log = open(&Target::in_memory()).await;
     let job = crate::record::keys::job;
-    let claim = crate::record::keys::claim;
+    let claim = crate::record::keys::claims;
     let put = |key: Bytes| Row::Put(key.clone(), key);
     let jobs = (0..100).map(|number| put(job(number)));
     log.commit(jobs.chain([put(claim(3)), put(job(1 << 40))]).collect()).await.expect("memory");

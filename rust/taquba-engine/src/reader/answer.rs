@@ -24,7 +24,8 @@ use crate::limits::{LIST_BYTES_MAX, LIST_COUNT_MAX, LIST_EXAMINED_MAX};
 use crate::log::{Extent, Rows as _, ScanRange, SlateReader};
 use crate::options::check_count;
 use crate::record::{
-    Body, ClaimRow, JobEnd, JobRow, Payload, PayloadRef, QueueRow, Undecodable, keys,
+    Body, CancelRow, ClaimsRow, JobEnd, JobRow, OpenClaim, Payload, PayloadRef, QueueRow,
+    Undecodable, keys,
 };
 use crate::state::{JobView, queue_stats};
 
@@ -169,9 +170,8 @@ impl Answers {
             return Err(gone());
         }
         let queue = self.queue_name(stored.queue).await?;
-        let claim = self.rows.get(keys::claim(job_id.row)).await?;
-        let claim = claim.and_then(|value| ClaimRow::decode(&value).ok());
-        let view = view_of(job_id.row, &stored, &queue, claim.as_ref(), moment);
+        let deliveries = self.deliveries().await?;
+        let view = view_of(job_id.row, &stored, &queue, &deliveries, moment);
         let payload = stored.body.payload.clone();
         let mut info = read::job_info(view, stored);
         info.payload = Some(match payload {
@@ -191,9 +191,9 @@ impl Answers {
         let Some(queue) = self.find_queue(listing.queue).await? else {
             return Ok(JobPage::default());
         };
-        let claims = match listing.state {
-            Some(JobState::Done | JobState::Dead) => BTreeMap::new(),
-            _ => self.claims(listing.after).await?,
+        let deliveries = match listing.state {
+            Some(JobState::Done | JobState::Dead) => Deliveries::default(),
+            _ => self.deliveries().await?,
         };
         let (mut page, mut examined) = (JobPage::default(), Examined::default());
         let mut visit = |key: Bytes, value: Bytes| {
@@ -205,7 +205,7 @@ impl Answers {
             examined.add(row, value.len());
             match JobRow::decode(&value) {
                 Ok(stored) if stored.queue == queue => {
-                    let view = view_of(row, &stored, listing.queue, claims.get(&row), moment);
+                    let view = view_of(row, &stored, listing.queue, &deliveries, moment);
                     if listing.state.is_none_or(|state| view.state == state) {
                         page.jobs.push(read::job_info(view, stored));
                     }
@@ -240,22 +240,35 @@ impl Answers {
         Ok(found)
     }
 
-    /// The claims behind a row. As many as deliveries are under way.
-    async fn claims(&self, after: Option<u64>) -> Result<BTreeMap<u64, ClaimRow>> {
-        let mut claims = BTreeMap::new();
+    /// What is written of deliveries that are under way.
+    pub(super) async fn deliveries(&self) -> Result<Deliveries> {
+        let mut deliveries = Deliveries::default();
+        let mut visit = |_, value: Bytes| {
+            let claims = ClaimsRow::decode(&value).map_or_else(|_| Vec::new(), |row| row.claims);
+            deliveries.claims.extend(claims.into_iter().map(|claim| (claim.row, claim)));
+            ControlFlow::Continue(())
+        };
+        self.rows.scan(behind(keys::CLAIMS, None), &mut visit).await?;
         let mut visit = |key: Bytes, value: Bytes| {
-            if let (Some(row), Ok(claim)) = (keys::row_of(&key), ClaimRow::decode(&value)) {
-                claims.insert(row, claim);
+            if let (Some(row), Ok(request)) = (keys::row_of(&key), CancelRow::decode(&value)) {
+                deliveries.cancelled_turns.insert(row, request.turn);
             }
             ControlFlow::Continue(())
         };
-        self.rows.scan(behind(keys::CLAIM, after), &mut visit).await?;
-        Ok(claims)
+        self.rows.scan(behind(keys::CANCEL, None), &mut visit).await?;
+        Ok(deliveries)
     }
 
     pub(super) fn decoded<T>(&self, what: &str, decoded: Result<T, Undecodable>) -> Result<T> {
         decoded.map_err(|error| read::damaged(self.rows.path(), what, &error))
     }
+}
+
+/// Deliveries that are under way, by the row of their job.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    claims: BTreeMap<u64, OpenClaim>,
+    cancelled_turns: BTreeMap<u64, u32>,
 }
 
 /// Which jobs are wanted.
@@ -291,15 +304,16 @@ pub(super) fn view_of(
     row: u64,
     stored: &JobRow<Body>,
     queue: &QueueName,
-    claim: Option<&ClaimRow>,
+    deliveries: &Deliveries,
     moment: Moment,
 ) -> JobView {
-    // A row of another turn is about a job that was here before; one that the job's own row has caught
-    // up with is about a delivery that has ended.
-    let is_open = |claim: &&ClaimRow| {
+    // A claim of another turn is about a job that was here before; one that the job's own row has
+    // caught up with is about a delivery that has ended.
+    let is_open = |claim: &&OpenClaim| {
         claim.turn == stored.turn && claim.attempts > stored.attempts && stored.ended.is_none()
     };
-    let claim = claim.filter(is_open);
+    let claim = deliveries.claims.get(&row).filter(is_open);
+    let is_cancelled = deliveries.cancelled_turns.get(&row) == Some(&stored.turn);
     let state = match (stored.ended, claim) {
         (Some((JobEnd::Done, _)), _) => JobState::Done,
         (Some((JobEnd::Dead, _)), _) => JobState::Dead,
@@ -314,7 +328,7 @@ pub(super) fn view_of(
         attempts: claim.map_or(stored.attempts, |claim| claim.attempts),
         max_attempts: stored.max_attempts,
         claimed_at_ms: claim.map(|claim| claim.started_at_ms),
-        is_cancel_requested: claim.is_some_and(|claim| claim.is_cancel_requested),
+        is_cancel_requested: claim.is_some() && is_cancelled,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::ids::RunId;
 use crate::limits::{LIST_COUNT_MAX, LIST_EXAMINED_MAX};
 use crate::log::{Rows as _, ScanRange};
 use crate::options::check_count;
-use crate::record::{ClaimRow, JobRow, RunRow, Undecodable, keys};
+use crate::record::{JobRow, RunRow, Undecodable, keys};
 use crate::state::{JobView, RunView};
 
 /// Live runs whose steps are read at once.
@@ -126,18 +126,14 @@ impl Answers {
     async fn steps(&self, runs: &[Candidate], moment: Moment) -> Result<BTreeMap<u64, JobView>> {
         let live = || runs.iter().filter(|run| run.ended.is_none()).map(|run| run.row);
         let jobs = self.rows().get_many(live().map(keys::job).collect()).await?;
-        let claims = self.rows().get_many(live().map(keys::claim).collect()).await?;
-        let claims: BTreeMap<u64, ClaimRow> = claims
-            .into_iter()
-            .filter_map(|(key, value)| Some((keys::row_of(&key)?, ClaimRow::decode(&value).ok()?)))
-            .collect();
+        let deliveries = self.deliveries().await?;
         let mut steps = BTreeMap::new();
         for (key, value) in jobs {
             let Some(row) = keys::row_of(&key) else { continue };
             match JobRow::decode(&value) {
                 Ok(stored) if stored.ended.is_none() => {
                     let queue = self.queue_name(stored.queue).await?;
-                    steps.insert(row, view_of(row, &stored, &queue, claims.get(&row), moment));
+                    steps.insert(row, view_of(row, &stored, &queue, &deliveries, moment));
                 }
                 Ok(_) => {}
                 // Its owner will fail the run at the next open.

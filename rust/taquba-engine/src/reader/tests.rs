@@ -18,8 +18,8 @@ use crate::log::tests::held::HeldStore;
 use crate::log::{Log as _, SlateLog};
 use crate::options::OpenOptions;
 use crate::record::{
-    Body, BodyWork, ClaimRow, FORMAT, Headers, JobEnd, JobRow, Meta, Payload, PayloadName,
-    PayloadRef, QueueCounts, QueueRow, Row, Sequence, encode_value, keys,
+    Body, BodyWork, CancelRow, ClaimsRow, FORMAT, Headers, JobEnd, JobRow, Meta, OpenClaim,
+    Payload, PayloadName, PayloadRef, QueueCounts, QueueRow, Row, Sequence, encode_value, keys,
 };
 
 const SOON: Duration = Duration::from_secs(8);
@@ -186,9 +186,12 @@ fn put(row: u64, stored: &JobRow<&Body>) -> Row {
     Row::Put(keys::job(row), stored.encode())
 }
 
-fn claim(row: u64, turn: u32) -> Row {
-    let claim = ClaimRow { turn, attempts: 2, started_at_ms: 9, is_cancel_requested: true };
-    Row::Put(keys::claim(row), claim.encode())
+/// A claim, and a request to its holder to stop.
+fn claim(row: u64, turn: u32) -> [Row; 2] {
+    let claim = OpenClaim { row, turn, attempts: 2, started_at_ms: 9 };
+    let claims = ClaimsRow { claims: vec![claim] };
+    let request = CancelRow { turn };
+    [Row::Put(keys::claims(row), claims.encode()), Row::Put(keys::cancel(row), request.encode())]
 }
 
 /// The rows of a store with two queues, `q` first.
@@ -227,14 +230,13 @@ async fn every_state_is_told_from_the_rows() {
         put(1, &plain),
         put(2, &JobRow { run_at_ms: FAR_MS, ..plain }),
         put(3, &plain),
-        claim(3, 0),
         put(4, &JobRow { turn: 2, run_at_ms: 1, ..plain }),
-        claim(4, 1),
         put(5, &JobRow { ended: Some((JobEnd::Done, 11)), ..plain }),
         put(6, &JobRow { ended: Some((JobEnd::Dead, 12)), ..plain }),
         put(7, &JobRow { queue: 1, ..plain }),
         Row::Put(keys::job(8), "damaged".into()),
     ]);
+    rows.extend(claim(3, 0).into_iter().chain(claim(4, 1)));
     commit(&log, rows).await;
     let reader = shared.reader().await;
 

@@ -17,7 +17,9 @@ pub const QUEUE: u8 = b'q';
 /// Jobs.
 pub const JOB: u8 = b'j';
 /// Open claims.
-pub const CLAIM: u8 = b'c';
+pub const CLAIMS: u8 = b'c';
+/// Requests to stop.
+pub const CANCEL: u8 = b'd';
 /// The key-value space.
 pub const KV: u8 = b'k';
 /// Runs.
@@ -43,10 +45,16 @@ pub fn job(row: u64) -> Bytes {
     tagged(JOB, &row.to_be_bytes())
 }
 
-/// The key of an open claim.
+/// The key of the claims that were open when a commit was cut.
 #[must_use]
-pub fn claim(row: u64) -> Bytes {
-    tagged(CLAIM, &row.to_be_bytes())
+pub fn claims(batch: u64) -> Bytes {
+    tagged(CLAIMS, &batch.to_be_bytes())
+}
+
+/// The key of a request to stop the holder of a job.
+#[must_use]
+pub fn cancel(row: u64) -> Bytes {
+    tagged(CANCEL, &row.to_be_bytes())
 }
 
 /// The key of a run.

@@ -63,16 +63,49 @@ pub struct QueueCounts {
 }
 
 /// A claim that was still open when a commit went out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClaimRow {
-    /// The turn of the job it claims; a row of another turn is stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenClaim {
+    /// The row of the job that it claims.
+    pub row: u64,
+    /// The turn of that job; a claim of another turn is stale.
     pub turn: u32,
-    /// Deliveries so far, this one among them.
+    /// Deliveries so far, this one among them. A job that says as many itself has ended this one.
     pub attempts: u32,
     /// When it was claimed.
     pub started_at_ms: u64,
-    /// Whether its holder was asked to stop: it is not to be delivered again.
-    pub is_cancel_requested: bool,
+}
+
+/// The claims that were still open when a commit went out and were in no row before. Where two rows
+/// speak of one job, the later counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimsRow {
+    /// In the order in which they were granted.
+    pub claims: Vec<OpenClaim>,
+}
+
+impl ClaimsRow {
+    /// The row's value.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        const CLAIM_BYTES: usize = 16;
+        encode(self, CLAIM_BYTES * (1 + self.claims.len()))
+    }
+
+    /// Reads a row's value.
+    ///
+    /// # Errors
+    ///
+    /// [`Undecodable`] says what is wrong with the bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Undecodable> {
+        decode(bytes)
+    }
+}
+
+/// The holder of a job was asked to stop: the job is not to be delivered again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRow {
+    /// The turn of the job; a request of another turn is stale.
+    pub turn: u32,
 }
 
 macro_rules! small_row {
@@ -100,4 +133,4 @@ macro_rules! small_row {
 small_row!(Meta);
 small_row!(Sequence);
 small_row!(QueueRow);
-small_row!(ClaimRow);
+small_row!(CancelRow);

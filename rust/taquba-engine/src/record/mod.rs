@@ -13,7 +13,8 @@
 //! | `n` | next sequence number, time floor | `meta.rs` |
 //! | `q` queue index (4 bytes, big-endian) | name and totals of a queue | `meta.rs` |
 //! | `j` row (8 bytes, big-endian) | a job: plain, step or notification, live or ended | `job.rs`, `payload.rs` |
-//! | `c` row (8 bytes, big-endian) | an open claim | `meta.rs` |
+//! | `c` commit (8 bytes, big-endian) | claims that were open when it was cut | `meta.rs` |
+//! | `d` row (8 bytes, big-endian) | the job's holder was asked to stop | `meta.rs` |
 //! | `k` key | a value of the key-value space | `kv.rs` |
 //! | `r` run id | a run: live or ended | `run.rs` |
 //! | `v` row, step, digest (8, 4, 32 bytes) | a memo of the run that was submitted under this row | `memo.rs` |
@@ -34,7 +35,7 @@ pub use headers::{Headers, RESERVED_HEADER_PREFIX};
 pub use job::{Body, BodyWork, JobEnd, JobRow, STEP_KEY_PREFIX};
 pub use kv::{decode_value, encode_value};
 pub use memo::{MemoSweepRow, decode_memo, encode_memo};
-pub use meta::{ClaimRow, Meta, QueueCounts, QueueRow, Sequence};
+pub use meta::{CancelRow, ClaimsRow, Meta, OpenClaim, QueueCounts, QueueRow, Sequence};
 pub use payload::{NotAPayloadName, Payload, PayloadFault, PayloadName, PayloadRef};
 pub use run::{EndedRun, RunRow};
 
@@ -43,7 +44,7 @@ use serde::de::Deserialize;
 use serde::ser::Serialize;
 
 /// The format this version writes and reads.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// The first byte of every value.
 const VERSION: u8 = 1;

@@ -24,7 +24,7 @@ use crate::clock::Now;
 use crate::command::{JobCancelled, Reply, StepOutcome, TerminalStatus, Verdict};
 use crate::error::{Error, Result};
 use crate::ids::{JobId, RunId};
-use crate::record::{Body, BodyWork, EndedRun};
+use crate::record::{Body, BodyWork, CancelRow, EndedRun, Row, keys};
 
 /// Notifications on their way to those who cancelled the runs, by row.
 #[derive(Debug, Default)]
@@ -200,8 +200,17 @@ impl State {
         if lease.is_delivered {
             fx.cancels.push((self.outlet_of(lease), token));
         }
-        // Written at once: the request has to survive a restart.
-        self.write_claim(token);
+        // The request has to survive a restart.
+        let entry = self.job_mut(row);
+        entry.has_cancel_row = true;
+        let request = CancelRow { turn: entry.turn };
+        self.write(Row::Put(keys::cancel(row), request.encode()));
+    }
+
+    pub(super) fn delete_cancel_row(&mut self, row: u64) {
+        if std::mem::take(&mut self.job_mut(row).has_cancel_row) {
+            self.write(Row::Delete(keys::cancel(row)));
+        }
     }
 
     /// Puts back a job that nobody has seen and that was cancelled meanwhile. A step's body may have

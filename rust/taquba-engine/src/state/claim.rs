@@ -251,13 +251,14 @@ impl State {
         let entry = self.jobs.get_mut(row).expect("a ready job has an entry");
         let is_suspect = std::mem::take(&mut entry.is_suspect);
         let token = self.leases.grant(row, holder, lease, is_suspect, now);
+        self.claim_rows.add(token);
         entry.become_stage(Stage::Claimed);
         entry.attempts += 1;
         self.cached_bytes -= entry.body.as_ref().map_or(0, |body| body.size_bytes());
         self.queues.at_mut(entry.queue).claimed_count += 1;
         self.free_dedup_of_claimed(row);
         if is_suspect {
-            self.write_claim(token);
+            self.claim_rows.is_due = true;
             self.activate_when_durable(Activation::Delivery(token));
         } else {
             self.deliver(token, now, fx);

@@ -10,7 +10,7 @@ use super::job::{Due, Stage};
 use super::{Batch, Effects, State};
 use crate::clock::Now;
 use crate::ids::{ClaimToken, JobId};
-use crate::record::{ClaimRow, PayloadName, Row, Sequence, keys};
+use crate::record::{PayloadName, Row, Sequence, keys};
 
 /// What waits for a commit.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +34,7 @@ impl State {
     #[must_use]
     pub fn cut(&mut self, now: Now) -> Batch {
         assert!(self.has_rows(), "an empty commit would cost an object for nothing");
-        for (token, _) in self.leases.take_fresh() {
-            self.write_claim(token);
-        }
+        self.write_claims();
         for row in self.queues.take_dirty_rows() {
             self.write(row);
         }
@@ -70,28 +68,6 @@ impl State {
 
     pub(super) fn activate_when_durable(&mut self, activation: Activation) {
         self.activations.push_back((self.batch_number, activation));
-    }
-
-    /// Writes that a job is being delivered, so that the attempt counts whatever happens.
-    pub(super) fn write_claim(&mut self, token: ClaimToken) {
-        let lease = self.leases.get(token).expect("the caller holds the lease");
-        let (row, started_at_ms) = (lease.row, lease.started_at_ms);
-        let entry = self.jobs.get_mut(row).expect("a claimed job has an entry");
-        entry.has_claim_row = true;
-        let claim = ClaimRow {
-            turn: entry.turn,
-            attempts: entry.attempts,
-            started_at_ms,
-            is_cancel_requested: entry.is_cancel_requested,
-        };
-        self.write(Row::Put(keys::claim(row), claim.encode()));
-    }
-
-    pub(super) fn delete_claim_row(&mut self, row: u64) {
-        let entry = self.job_mut(row);
-        if std::mem::take(&mut entry.has_claim_row) {
-            self.write(Row::Delete(keys::claim(row)));
-        }
     }
 
     fn activate(&mut self, id: JobId, now: Now, fx: &mut Effects) {

@@ -43,7 +43,7 @@ impl State {
         entry.body = None;
         let stored = JobRow { ended: Some((end, now.wall_ms)), ..entry.stored(body, 0) };
         self.write(Row::Put(keys::job(row), stored.encode()));
-        self.delete_claim_row(row);
+        self.delete_cancel_row(row);
         self.count_ended(row, end, now.wall_ms);
     }
 
@@ -174,7 +174,7 @@ impl State {
     pub(super) fn remove(&mut self, row: u64) {
         self.free_dedup(row);
         self.write(Row::Delete(keys::job(row)));
-        self.delete_claim_row(row);
+        self.delete_cancel_row(row);
         self.name_object(row, &crate::record::Payload::default());
         self.jobs.remove(row);
     }

@@ -136,8 +136,8 @@ pub(super) struct JobEntry {
     pub dedup_scope: DedupScope,
     pub stage: Stage,
     pub kind: Kind,
-    /// A claim of this row is in the store and must go with it.
-    pub has_claim_row: bool,
+    /// A request to cancel this row is in the store and must go with it.
+    pub has_cancel_row: bool,
     /// Found after an unclean end: it may be what ended the process, so its next claim must be
     /// durable before it is delivered.
     pub is_suspect: bool,
@@ -163,7 +163,7 @@ impl JobEntry {
             dedup_scope: DedupScope::Waiting,
             stage: Stage::Committing,
             kind: Kind::Plain,
-            has_claim_row: false,
+            has_cancel_row: false,
             is_suspect: false,
             is_cancel_requested: false,
         }

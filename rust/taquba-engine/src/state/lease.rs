@@ -50,6 +50,8 @@ pub(super) struct Lease {
     pub is_delivered: bool,
     /// Whether the job was suspect when it was granted.
     pub was_suspect: bool,
+    /// The commit whose row of claims it is in.
+    pub batch: Option<u64>,
 }
 
 /// All live leases.
@@ -59,8 +61,6 @@ pub(super) struct Leases {
     by_expiry: BTreeSet<(u64, ClaimToken)>,
     next_token: u64,
     last_token: u64,
-    /// Granted since the last commit was cut.
-    fresh: Vec<ClaimToken>,
     remembered: VecDeque<(ClaimToken, JobId, Duration)>,
 }
 
@@ -72,7 +72,6 @@ impl Leases {
             by_expiry: BTreeSet::new(),
             next_token: first,
             last_token: first + TOKENS_PER_EPOCH - 1,
-            fresh: Vec::new(),
             remembered: VecDeque::new(),
         }
     }
@@ -103,10 +102,17 @@ impl Leases {
         self.next_token += 1;
         let started_at_ms = now.wall_ms;
         let (expires_ms, is_delivered) = (None, false);
-        let lease =
-            Lease { row, holder, duration, expires_ms, started_at_ms, is_delivered, was_suspect };
+        let lease = Lease {
+            row,
+            holder,
+            duration,
+            expires_ms,
+            started_at_ms,
+            is_delivered,
+            was_suspect,
+            batch: None,
+        };
         self.by_token.insert(token, lease);
-        self.fresh.push(token);
         token
     }
 
@@ -174,11 +180,9 @@ impl Leases {
         self.by_token.keys().copied().collect()
     }
 
-    /// Claims granted since the last call that are still open.
-    pub fn take_fresh(&mut self) -> Vec<(ClaimToken, u64)> {
-        let fresh = std::mem::take(&mut self.fresh);
-        let open = |token| self.by_token.get(&token).map(|lease| (token, lease.row));
-        fresh.into_iter().filter_map(open).collect()
+    /// Its claim is in the row of this commit.
+    pub fn put_into_batch(&mut self, token: ClaimToken, batch: u64) {
+        self.by_token.get_mut(&token).expect("the caller holds the lease").batch = Some(batch);
     }
 
     /// Milliseconds until a lease ends by itself.

@@ -22,6 +22,7 @@
 //! | enqueue, dedup key | `enqueue.rs` |
 //! | becoming claimable: after a commit, at a time, woken | `durable.rs`, `schedule.rs` |
 //! | claim, wait, lease, delivery | `claim.rs`, `wait.rs`, `lease.rs` |
+//! | what is written of open claims | `claim_rows.rs` |
 //! | its body and its payload object | `body.rs` |
 //! | ack, retry, and what happens along with them | `settle.rs`, `effects.rs` |
 //! | done, dead, requeued, purged | `ended.rs` |
@@ -39,6 +40,7 @@
 mod body;
 mod cancel;
 mod claim;
+mod claim_rows;
 mod durable;
 mod effects;
 mod ended;
@@ -77,6 +79,7 @@ pub use stats::queue_stats;
 use body::Change;
 use cancel::Handovers;
 use claim::{Pull, Subscription};
+use claim_rows::ClaimRows;
 use durable::Activation;
 use job::{JobEntry, Stage};
 use kv::KvSpace;
@@ -210,6 +213,7 @@ pub struct State {
     dedup: FixedMap<(u32, Digest128), u64>,
     schedule: Schedule,
     leases: Leases,
+    claim_rows: ClaimRows,
     runs: Runs,
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
     /// `false` once the store is being closed.
@@ -326,7 +330,7 @@ impl State {
     /// Whether something waits to be written.
     #[must_use]
     pub fn has_rows(&self) -> bool {
-        !self.rows.is_empty()
+        !self.rows.is_empty() || self.claim_rows.is_due
     }
 
     /// Bytes that wait to be written.

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cancel::Handovers;
+use super::claim_rows::ClaimRows;
 use super::enqueue::due_of;
 use super::job::{JobEntry, Kind, Stage};
 use super::kv::KvSpace;
@@ -32,9 +33,9 @@ use crate::ids::{QueueName, RunId};
 use crate::limits::QUEUES_COUNT_MAX;
 use crate::options::OpenOptions;
 use crate::record::{
-    Body, BodyWork, ClaimRow, JobRow, MemoSweepRow, Meta, QueueRow, Row, RunRow, Sequence,
+    Body, BodyWork, CancelRow, ClaimsRow, JobRow, MemoSweepRow, Meta, OpenClaim, QueueRow, Row,
+    RunRow, Sequence, Undecodable, keys,
 };
-use crate::record::{Undecodable, keys};
 
 use bytes::Bytes;
 
@@ -43,7 +44,12 @@ pub struct Recovery {
     state: State,
     was_clean: bool,
     now: Now,
-    claims: BTreeMap<u64, ClaimRow>,
+    /// By the row of their job.
+    claims: BTreeMap<u64, OpenClaim>,
+    /// Of rows of claims: what they say is in the jobs' own rows when this is over.
+    claims_keys: Vec<Bytes>,
+    /// Turns of jobs that are not to be delivered again, by row.
+    cancels: BTreeMap<u64, u32>,
     live_runs: Vec<RunId>,
     /// Steps whose runs were cancelled while they were being delivered.
     cancelled: Vec<u64>,
@@ -55,8 +61,15 @@ pub struct Recovery {
 impl Recovery {
     /// The tags of the rows that are needed, in the order in which they have to come: a job is placed
     /// when it comes, so what it refers to must be known by then.
-    pub const TAGS: [u8; 6] =
-        [keys::QUEUE, keys::CLAIM, keys::RUN, keys::JOB, keys::MEMO_SWEEP, keys::QUARANTINE];
+    pub const TAGS: [u8; 7] = [
+        keys::QUEUE,
+        keys::CLAIMS,
+        keys::CANCEL,
+        keys::RUN,
+        keys::JOB,
+        keys::MEMO_SWEEP,
+        keys::QUARANTINE,
+    ];
 
     /// Begins with nothing.
     #[must_use]
@@ -72,6 +85,8 @@ impl Recovery {
             was_clean,
             now,
             claims: BTreeMap::new(),
+            claims_keys: Vec::new(),
+            cancels: BTreeMap::new(),
             live_runs: Vec::new(),
             cancelled: Vec::new(),
             exhausted: Vec::new(),
@@ -95,9 +110,14 @@ impl Recovery {
                 check_queue_index(index)?;
                 self.add_queue(index, QueueRow::decode(value)?)?;
             }
-            Some(&keys::CLAIM) => {
+            Some(&keys::CLAIMS) => {
+                let claims = ClaimsRow::decode(value)?.claims;
+                self.claims.extend(claims.into_iter().map(|claim| (claim.row, claim)));
+                self.claims_keys.push(key.clone());
+            }
+            Some(&keys::CANCEL) => {
                 let row = keys::row_of(key).ok_or_else(bad_key)?;
-                self.claims.insert(row, ClaimRow::decode(value)?);
+                self.cancels.insert(row, CancelRow::decode(value)?.turn);
             }
             Some(&keys::RUN) => {
                 let run_id = keys::run_of(key).ok_or_else(bad_key)?;
@@ -177,13 +197,15 @@ impl Recovery {
             kind: Kind::of(&stored.body.work),
             ..JobEntry::new(stored.queue, stored.order, stored.priority, stored.max_attempts)
         };
-        let claim = self.claims.remove(&row);
-        entry.has_claim_row = claim.is_some();
-        let claim = claim.filter(|claim| claim.turn == stored.turn);
+        let claim = self.claims.remove(&row).filter(|claim| claim.turn == stored.turn);
+        let cancelled_turn = self.cancels.remove(&row);
+        entry.has_cancel_row = cancelled_turn.is_some();
+        entry.is_cancel_requested = cancelled_turn == Some(stored.turn);
         if let Some((end, at_ms)) = stored.ended {
             entry.stage = Stage::of_end(end);
+            entry.is_cancel_requested = false;
             self.insert(row, entry, &stored.body);
-            self.state.delete_claim_row(row);
+            self.state.delete_cancel_row(row);
             self.state.count_ended(row, end, at_ms);
             return Ok(());
         }
@@ -203,9 +225,9 @@ impl Recovery {
     }
 
     /// Places a live job: where it waits, or among those that will not be delivered again.
-    fn place(&mut self, row: u64, mut body: Body, claim: Option<&ClaimRow>, run_at_ms: u64) {
+    fn place(&mut self, row: u64, mut body: Body, claim: Option<&OpenClaim>, run_at_ms: u64) {
         let state = &mut self.state;
-        if claim.is_some_and(|claim| claim.is_cancel_requested) {
+        if std::mem::take(&mut state.job_mut(row).is_cancel_requested) {
             let entry = state.job_mut(row);
             let counted = claim.map_or(0, |claim| claim.attempts);
             entry.attempts = entry.attempts.max(counted).min(entry.max_attempts);
@@ -230,7 +252,7 @@ impl Recovery {
             let value = entry.stored(&body, run_at_ms).encode();
             state.write(Row::Put(keys::job(row), value));
         }
-        state.delete_claim_row(row);
+        state.delete_cancel_row(row);
         state.hold_dedup(row);
         state.keep_body(row, Arc::new(body), self.now);
         state.place(row, self.now);
@@ -246,8 +268,11 @@ impl Recovery {
             self.state.write(Row::Put(keys::quarantine(&key), value));
             self.state.write(Row::Delete(key));
         }
-        for (row, _) in self.claims {
-            self.state.write(Row::Delete(keys::claim(row)));
+        for key in self.claims_keys {
+            self.state.write(Row::Delete(key));
+        }
+        for (row, _) in self.cancels {
+            self.state.write(Row::Delete(keys::cancel(row)));
         }
         for row in self.cancelled {
             self.state.end_cancelled(row, self.now, &mut effects);
@@ -273,6 +298,7 @@ impl State {
             dedup: FixedMap::default(),
             schedule: Schedule::default(),
             leases: Leases::new(epoch),
+            claim_rows: ClaimRows::default(),
             runs: Runs::default(),
             subscriptions: BTreeMap::new(),
             is_granting: true,

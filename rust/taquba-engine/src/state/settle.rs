@@ -85,6 +85,7 @@ impl State {
 
     pub(super) fn end_lease(&mut self, token: ClaimToken) -> Lease {
         let lease = self.leases.take(token).expect("the caller looked it up");
+        self.note_claim_end(&lease);
         let entry = self.job(lease.row);
         let (queue, id) = (entry.queue, entry.id(lease.row));
         self.queues.at_mut(queue).claimed_count -= 1;
@@ -130,7 +131,6 @@ impl State {
         if self.job(row).is_cancel_requested {
             return self.end_cancelled(row, now, fx);
         }
-        self.delete_claim_row(row);
         let entry = self.job_mut(row);
         entry.attempts -= 1;
         let queue = entry.queue;
@@ -145,7 +145,8 @@ impl State {
         if self.job(row).is_cancel_requested {
             return self.unclaim_cancelled(lease, now, fx);
         }
-        self.delete_claim_row(row);
+        // The commit that takes the claim back out of its row.
+        self.claim_rows.is_due |= lease.batch.is_some();
         let entry = self.job_mut(row);
         entry.attempts -= 1;
         entry.is_suspect = lease.was_suspect;

@@ -1,6 +1,7 @@
 //! The state machine against the rules of its header.
 
 mod cancel;
+mod claim_rows;
 mod crash;
 mod ended;
 mod harness;

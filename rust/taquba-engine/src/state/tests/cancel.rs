@@ -240,7 +240,7 @@ fn a_canceller_with_a_hook_gets_the_notification_and_nobody_else_does() {
     assert!(h.claim(9).is_empty());
     h.end(notification.token, Verdict::Ack);
     h.commit();
-    assert!(h.rows.keys().all(|key| key[0] != keys::JOB && key[0] != keys::CLAIM));
+    assert!(h.rows.keys().all(|key| key[0] != keys::JOB && key[0] != keys::CLAIMS));
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn the_request_to_stop_outlives_the_process() {
             .claims
             .is_empty()
     );
-    assert!(h.rows.keys().all(|key| key[0] != keys::JOB && key[0] != keys::CLAIM));
+    assert!(h.rows.keys().all(|key| key[0] != keys::JOB && key[0] != keys::CLAIMS));
 }
 
 #[test]
@@ -308,13 +308,13 @@ fn what_recovery_learns_of_a_claim_is_in_the_jobs_own_row_afterwards() {
     h.claim_one();
     h.enqueue("b");
     h.commit();
-    assert_eq!(h.committed(keys::CLAIM).len(), 1);
+    assert_eq!(h.committed(keys::CLAIMS).len(), 1);
 
     let h = h.crash();
 
-    assert!(h.rows.keys().all(|key| key[0] != keys::CLAIM));
+    assert!(h.rows.keys().all(|key| key[0] != keys::CLAIMS));
     assert_eq!(stored(&h, id).attempts, 1);
-    assert!(h.committed(keys::CLAIM).iter().all(|row| matches!(row, Row::Delete(_))));
+    assert!(h.committed(keys::CLAIMS).iter().all(|row| matches!(row, Row::Delete(_))));
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn each_transition_writes_the_rows_it_promises() {
     h.end(claim.token, Verdict::Ack);
     h.commit();
     assert!(matches!(h.committed(keys::JOB)[..], [Row::Delete(_)]), "an ack is one delete");
-    assert!(h.committed(keys::CLAIM).is_empty(), "a claim settled in time leaves no trace");
+    assert!(h.committed(keys::CLAIMS).is_empty(), "a claim settled in time leaves no trace");
 
     h.enqueue("b");
     h.commit();
@@ -84,10 +84,10 @@ fn a_claim_that_is_open_when_a_commit_goes_out_rides_along() {
     h.enqueue("other");
     h.commit();
 
-    assert!(matches!(h.committed(keys::CLAIM)[..], [Row::Put(..)]));
+    assert!(matches!(h.committed(keys::CLAIMS)[..], [Row::Put(..)]));
     h.end(claim.token, Verdict::Ack);
     h.commit();
-    assert!(matches!(h.committed(keys::CLAIM)[..], [Row::Delete(_)]), "it goes with its job");
+    assert!(matches!(h.committed(keys::CLAIMS)[..], [Row::Delete(_)]), "it goes with its job");
 }
 
 #[test]

@@ -44,12 +44,18 @@ demo: $(INSTALLED) ## Run the two-stage agent, kill it in step 0 and after it, r
 	$(BIN)/python examples/crash_and_resume.py --state $(DEMO_STATE)
 
 .PHONY: test
-test: lint rust-test clippy types pytest other-pythons ## Rust and Python tests, lints, types, documents, examples.
+test: lint rust-test instructions clippy types pytest other-pythons ## Rust and Python tests, lints, types, documents, examples.
 	@echo "make test: everything passed"
 
 .PHONY: rust-test
 rust-test: toolchain $(TOOLS) ## The engine's own tests.
 	@cargo test --release --locked --workspace
+
+# Counts, not times, so it holds on a busy machine too. Without valgrind it says so and goes on, or
+# fails where CI=true.
+.PHONY: instructions
+instructions: toolchain $(TOOLS) ## Instructions and allocations of each operation, against what is held.
+	@$(BIN)/python benches/instructions.py
 
 .PHONY: lint
 lint: toolchain $(TOOLS) ## Formatting of both languages, lints of the Python code.

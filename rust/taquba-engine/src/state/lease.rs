@@ -7,9 +7,10 @@
 //! 3. Leases run on the monotonic clock: no jump of the wall clock ends or prolongs one.
 //! 4. A lease without a duration is kept by the engine for as long as its consumer lives.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::paged::Paged;
 use super::{OutletId, State};
 use crate::clock::Now;
 use crate::command::{Reply, SubscriptionId};
@@ -57,7 +58,7 @@ pub(super) struct Lease {
 /// All live leases.
 #[derive(Debug)]
 pub(super) struct Leases {
-    by_token: BTreeMap<ClaimToken, Lease>,
+    by_token: Paged<Lease>,
     by_expiry: BTreeSet<(u64, ClaimToken)>,
     next_token: u64,
     last_token: u64,
@@ -68,7 +69,7 @@ impl Leases {
     pub fn new(epoch: u32) -> Self {
         let first = u64::from(epoch) * TOKENS_PER_EPOCH;
         Self {
-            by_token: BTreeMap::new(),
+            by_token: Paged::default(),
             by_expiry: BTreeSet::new(),
             next_token: first,
             last_token: first + TOKENS_PER_EPOCH - 1,
@@ -81,12 +82,12 @@ impl Leases {
     }
 
     pub fn get(&self, token: ClaimToken) -> Option<&Lease> {
-        self.by_token.get(&token)
+        self.by_token.get(token.0)
     }
 
     /// All of them, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (ClaimToken, &Lease)> {
-        self.by_token.iter().map(|(&token, lease)| (token, lease))
+        self.by_token.range_from(0).map(|(token, lease)| (ClaimToken(token), lease))
     }
 
     pub fn grant(
@@ -112,13 +113,14 @@ impl Leases {
             was_suspect,
             batch: None,
         };
-        self.by_token.insert(token, lease);
+        let is_new = self.by_token.insert(token.0, lease);
+        assert!(is_new, "a token is handed out once");
         token
     }
 
     /// The holder has the job now: time runs.
     pub fn start(&mut self, token: ClaimToken, now: Now) {
-        let lease = self.by_token.get_mut(&token).expect("the caller holds the lease");
+        let lease = self.by_token.get_mut(token.0).expect("the caller holds the lease");
         lease.is_delivered = true;
         if let Some(duration) = lease.duration {
             let expires_ms = now.mono_ms + bounded_ms(duration);
@@ -129,7 +131,7 @@ impl Leases {
 
     /// Prolongs a lease; one that the engine keeps needs none. `false` if it is over.
     fn renew(&mut self, token: ClaimToken, duration: Duration, at_least: bool, now: Now) -> bool {
-        let Some(lease) = self.by_token.get_mut(&token) else { return false };
+        let Some(lease) = self.by_token.get_mut(token.0) else { return false };
         let Some(expires_ms) = lease.expires_ms else { return true };
         let renewed_ms = now.mono_ms + bounded_ms(duration);
         let renewed_ms = if at_least { renewed_ms.max(expires_ms) } else { renewed_ms };
@@ -141,7 +143,7 @@ impl Leases {
 
     /// Ends a lease.
     pub fn take(&mut self, token: ClaimToken) -> Option<Lease> {
-        let lease = self.by_token.remove(&token)?;
+        let lease = self.by_token.remove(token.0)?;
         if let Some(expires_ms) = lease.expires_ms {
             self.by_expiry.remove(&(expires_ms, token));
         }
@@ -172,17 +174,17 @@ impl Leases {
             Holder::Subscription(id) => ids.contains(&id),
             Holder::Pull { outlet, .. } => outlet == consumer && lease.duration.is_none(),
         };
-        self.by_token.iter().filter(|(_, lease)| held(lease)).map(|(&token, _)| token).collect()
+        self.iter().filter(|(_, lease)| held(lease)).map(|(token, _)| token).collect()
     }
 
     /// All tokens, oldest first.
     pub fn all(&self) -> Vec<ClaimToken> {
-        self.by_token.keys().copied().collect()
+        self.iter().map(|(token, _)| token).collect()
     }
 
     /// Its claim is in the row of this commit.
     pub fn put_into_batch(&mut self, token: ClaimToken, batch: u64) {
-        self.by_token.get_mut(&token).expect("the caller holds the lease").batch = Some(batch);
+        self.by_token.get_mut(token.0).expect("the caller holds the lease").batch = Some(batch);
     }
 
     /// Milliseconds until a lease ends by itself.

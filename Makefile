@@ -105,11 +105,9 @@ other-pythons: $(INSTALLED) ## The bridge and workflow tests on every other Pyth
 
 .PHONY: bench
 bench: $(INSTALLED) ## All benchmarks, small: a look, not an entry for RESULTS.md.
-	@$(BIN)/python benches/workflow_steps.py --runs 2000 --rounds 3
-	$(BIN)/python benches/queue.py --jobs 20000 --rounds 3
+	@$(BIN)/python -m taquba.bench --quick
 	$(BIN)/python benches/waiting_jobs.py --jobs 50000 --window 10000
 	$(BIN)/python benches/pass_through.py --jobs 200000 --window 50000
-	$(BIN)/python benches/memos.py --memos 20000 --rounds 3
 	$(BIN)/python benches/scheduled_runs.py --runs 20000
 
 .PHONY: format

@@ -10,18 +10,14 @@ first, so that the first claims are not slow for reasons of their own.
 import argparse
 import asyncio
 import statistics
-import sys
 import tempfile
 import time
 from array import array
 from pathlib import Path
 
-if not __package__:
-    # The directory of this file holds a `queue.py` that would hide the standard library's.
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from benches import measure
 from taquba import OpenOptions, Queue
+from taquba.bench._machine import describe, machine_lines
+from taquba.bench._meter import cpu_seconds
 from taquba.store import MemoryStore
 
 QUEUE = "bench"
@@ -129,9 +125,9 @@ async def benchmark(arguments: argparse.Namespace) -> None:
         store = MemoryStore() if arguments.store == "memory" else disk
         async with Queue.open(store, options=OpenOptions(fsync=arguments.fsync)) as queue:
             await pass_through(queue, arguments, arguments.warm_up)
-            start, cpu = time.perf_counter(), measure.cpu_seconds()
+            start, cpu = time.perf_counter(), cpu_seconds()
             samples = await pass_through(queue, arguments, arguments.jobs)
-            seconds, cpu = time.perf_counter() - start, measure.cpu_seconds() - cpu
+            seconds, cpu = time.perf_counter() - start, cpu_seconds() - cpu
             stats = await queue.stats()
     expected = arguments.warm_up + arguments.jobs
     if stats.queues[QUEUE].acked_total != expected:
@@ -153,4 +149,5 @@ if __name__ == "__main__":
     parser.add_argument("--fsync", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--directory", help="where the disk store is made; default: here")
     parsed = parser.parse_args()
-    measure.main(lambda: benchmark(parsed))
+    print("\n".join(machine_lines(describe())))
+    asyncio.run(benchmark(parsed))

@@ -9,28 +9,18 @@ the close. A fourth shows what an open queue needs that has had one run and hold
 
 import argparse
 import asyncio
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-if not __package__:
-    # The directory of this file holds a `queue.py` that would hide the standard library's.
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from benches import measure
-from benches.processes import (
-    MIB,
-    opened,
-    resident_bytes,
-    run_role,
-    settled_bytes,
-    show_line,
-    tell,
-)
 from taquba import Queue
+from taquba.bench._machine import describe, machine_lines
+from taquba.bench._meter import cpu_seconds, resident_bytes
+from taquba.bench._processes import MIB, opened, run_child, settled_bytes, tell
+from taquba.bench._table import number, table
 from taquba.workflow import RunSpec, Step, StepOutcome, WorkflowRuntime
 
 QUEUE = "workflow"
@@ -73,9 +63,9 @@ async def submit_all(queue: Queue, arguments: argparse.Namespace) -> None:
 async def role_load(arguments: argparse.Namespace) -> None:
     """Submits all runs, then waits to be killed."""
     queue, _ = await opened(arguments.directory)
-    start, cpu = time.perf_counter(), measure.cpu_seconds()
+    start, cpu = time.perf_counter(), cpu_seconds()
     await submit_all(queue, arguments)
-    seconds, cpu = time.perf_counter() - start, measure.cpu_seconds() - cpu
+    seconds, cpu = time.perf_counter() - start, cpu_seconds() - cpu
     tell(seconds=seconds, cpu=cpu, loaded=resident_bytes(), resident=await settled_bytes())
     await asyncio.Event().wait()
 
@@ -94,9 +84,6 @@ async def role_open(arguments: argparse.Namespace) -> None:
     tell(open=seconds, close=time.perf_counter() - start, resident=resident)
 
 
-# What each process is told.
-OPTIONS = ("runs", "payload_bytes")
-
 ROLES: dict[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
     "empty": role_empty,
     "load": role_load,
@@ -109,26 +96,37 @@ async def run(arguments: argparse.Namespace) -> None:
     await ROLES[arguments.role](arguments)
 
 
+def run_role(role: str, directory: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Runs one process; the one that loads is killed once it has told its figures."""
+    told = {name: getattr(arguments, name) for name in ("runs", "payload_bytes")}
+    options = {"role": role, "directory": directory, **told}
+    program = [str(Path(__file__).resolve())]
+    return run_child(program, options, is_killed=role == "load")
+
+
 async def benchmark(arguments: argparse.Namespace) -> None:
     """Runs one process after the other, and prints the figures."""
     where = arguments.directory or Path.cwd()
     with tempfile.TemporaryDirectory(prefix=".taquba-bench-", dir=where) as directory:
-        empty = run_role(__file__, "empty", f"{directory}/empty", arguments, OPTIONS)["resident"]
-        load = run_role(__file__, "load", f"{directory}/full", arguments, OPTIONS)
-        killed = run_role(__file__, "open", f"{directory}/full", arguments, OPTIONS)
-        closed = run_role(__file__, "open", f"{directory}/full", arguments, OPTIONS)
+        empty = run_role("empty", f"{directory}/empty", arguments)["resident"]
+        load = run_role("load", f"{directory}/full", arguments)
+        killed = run_role("open", f"{directory}/full", arguments)
+        closed = run_role("open", f"{directory}/full", arguments)
 
+    rows = [
+        ("memory of an empty queue, MiB", empty / MIB),
+        ("above it, right after submitting, MiB", (load["loaded"] - empty) / MIB),
+        ("above it, settled, MiB", (load["resident"] - empty) / MIB),
+        ("above it, opened after kill -9, MiB", (killed["resident"] - empty) / MIB),
+        ("above it, opened after a close, MiB", (closed["resident"] - empty) / MIB),
+        ("submitting, s", load["seconds"]),
+        ("CPU of submitting, us per run", load["cpu"] / arguments.runs * 1e6),
+        ("opening after kill -9, s", killed["open"]),
+        ("closing, s", killed["close"]),
+        ("opening after a close, s", closed["open"]),
+    ]
     print(f"local disk with fsync: {arguments.runs:,} runs in a day, {arguments.payload_bytes} B")
-    show_line("memory of an empty queue", empty / MIB, "MiB")
-    show_line("above it, right after submitting", (load["loaded"] - empty) / MIB, "MiB")
-    show_line("above it, settled", (load["resident"] - empty) / MIB, "MiB")
-    show_line("above it, opened after kill -9", (killed["resident"] - empty) / MIB, "MiB")
-    show_line("above it, opened after a close", (closed["resident"] - empty) / MIB, "MiB")
-    show_line("submitting", load["seconds"], "s")
-    show_line("CPU of submitting", load["cpu"] / arguments.runs * 1e6, "us per run")
-    show_line("opening after kill -9", killed["open"], "s")
-    show_line("closing", killed["close"], "s")
-    show_line("opening after a close", closed["open"], "s")
+    print("\n".join(table([[name, number(value)] for name, value in rows], 1)))
 
 
 def main() -> None:
@@ -142,7 +140,8 @@ def main() -> None:
     if arguments.role:
         asyncio.run(run(arguments))
     else:
-        measure.main(lambda: benchmark(arguments))
+        print("\n".join(machine_lines(describe())))
+        asyncio.run(benchmark(arguments))
 
 
 if __name__ == "__main__":

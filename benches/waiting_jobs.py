@@ -9,28 +9,17 @@ acks all. A fourth shows what an open queue without jobs needs.
 
 import argparse
 import asyncio
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-if not __package__:
-    # The directory of this file holds a `queue.py` that would hide the standard library's.
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-from benches import measure
-from benches.processes import (
-    MIB,
-    opened,
-    resident_bytes,
-    run_role,
-    settled_bytes,
-    show_line,
-    tell,
-)
 from taquba import Queue
+from taquba.bench._machine import describe, machine_lines
+from taquba.bench._meter import cpu_seconds, resident_bytes
+from taquba.bench._processes import MIB, opened, run_child, settled_bytes, tell
+from taquba.bench._table import number, table
 
 QUEUE = "bench"
 ENQUEUE_BATCH = 1_000
@@ -53,7 +42,7 @@ async def role_load(arguments: argparse.Namespace) -> None:
     queue, _ = await opened(arguments.directory)
     payload = b"x" * arguments.payload_bytes
     starts = iter(range(0, arguments.jobs, ENQUEUE_BATCH))
-    start, cpu = time.perf_counter(), measure.cpu_seconds()
+    start, cpu = time.perf_counter(), cpu_seconds()
 
     async def lane() -> None:
         for first in starts:
@@ -63,7 +52,7 @@ async def role_load(arguments: argparse.Namespace) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(ENQUEUES_IN_FLIGHT):
             group.create_task(lane())
-    seconds, cpu = time.perf_counter() - start, measure.cpu_seconds() - cpu
+    seconds, cpu = time.perf_counter() - start, cpu_seconds() - cpu
     tell(seconds=seconds, cpu=cpu, loaded=resident_bytes(), resident=await settled_bytes())
     await asyncio.Event().wait()
 
@@ -80,7 +69,7 @@ async def role_close(arguments: argparse.Namespace) -> None:
 
 async def claim_and_ack(queue: Queue, count: int) -> float:
     """Claims and acks so many jobs; returns the CPU seconds of one."""
-    cpu, done = measure.cpu_seconds(), 0
+    cpu, done = cpu_seconds(), 0
     while done < count:
         claims = await queue.claim_batch(QUEUE, min(CLAIM_BATCH, count - done), lease=3600.0)
         if not claims:
@@ -88,7 +77,7 @@ async def claim_and_ack(queue: Queue, count: int) -> float:
             raise AssertionError(message)
         await asyncio.gather(*(queue.ack(claim) for claim in claims))
         done += len(claims)
-    return (measure.cpu_seconds() - cpu) / count
+    return (cpu_seconds() - cpu) / count
 
 
 async def role_claim(arguments: argparse.Namespace) -> None:
@@ -107,9 +96,6 @@ async def role_claim(arguments: argparse.Namespace) -> None:
     tell(open=seconds, resident=resident, first=first, between=between, last=last)
 
 
-# What each process is told.
-OPTIONS = ("jobs", "payload_bytes", "window")
-
 ROLES: dict[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
     "empty": role_empty,
     "load": role_load,
@@ -123,27 +109,38 @@ async def run(arguments: argparse.Namespace) -> None:
     await ROLES[arguments.role](arguments)
 
 
+def run_role(role: str, directory: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Runs one process; the one that loads is killed once it has told its figures."""
+    told = {name: getattr(arguments, name) for name in ("jobs", "payload_bytes", "window")}
+    options = {"role": role, "directory": directory, **told}
+    program = [str(Path(__file__).resolve())]
+    return run_child(program, options, is_killed=role == "load")
+
+
 def show(arguments: argparse.Namespace, found: dict[str, dict[str, Any]]) -> None:
     """Prints the figures."""
     empty = found["empty"]["resident"]
     load, close, claim = found["load"], found["close"], found["claim"]
 
-    print(f"local disk with fsync: {arguments.jobs:,} jobs of {arguments.payload_bytes} B")
-    show_line("memory of an empty queue", empty / MIB, "MiB")
-    show_line("above it, right after loading", (load["loaded"] - empty) / MIB, "MiB")
-    show_line("above it, settled", (load["resident"] - empty) / MIB, "MiB")
-    show_line("above it, opened after kill -9", (close["resident"] - empty) / MIB, "MiB")
-    show_line("above it, opened after a close", (claim["resident"] - empty) / MIB, "MiB")
-    show_line("loading", load["seconds"], "s")
-    show_line("CPU of loading", load["cpu"] / arguments.jobs * 1e6, "us per job")
-    show_line("opening after kill -9", close["open"], "s")
-    show_line("closing", close["close"], "s")
-    show_line("opening after a close", claim["open"], "s")
     window = min(arguments.window, arguments.jobs // 2)
-    show_line(f"CPU of claim and ack, first {window:,}", claim["first"] * 1e6, "us per job")
-    show_line("CPU of claim and ack, between", claim["between"] * 1e6, "us per job")
-    show_line(f"CPU of claim and ack, last {window:,}", claim["last"] * 1e6, "us per job")
-    show_line("last by first", claim["last"] / claim["first"], "")
+    rows = [
+        ("memory of an empty queue, MiB", empty / MIB),
+        ("above it, right after loading, MiB", (load["loaded"] - empty) / MIB),
+        ("above it, settled, MiB", (load["resident"] - empty) / MIB),
+        ("above it, opened after kill -9, MiB", (close["resident"] - empty) / MIB),
+        ("above it, opened after a close, MiB", (claim["resident"] - empty) / MIB),
+        ("loading, s", load["seconds"]),
+        ("CPU of loading, us per job", load["cpu"] / arguments.jobs * 1e6),
+        ("opening after kill -9, s", close["open"]),
+        ("closing, s", close["close"]),
+        ("opening after a close, s", claim["open"]),
+        (f"CPU of claim and ack, first {window:,}, us per job", claim["first"] * 1e6),
+        ("CPU of claim and ack, between, us per job", claim["between"] * 1e6),
+        (f"CPU of claim and ack, last {window:,}, us per job", claim["last"] * 1e6),
+        ("last by first", claim["last"] / claim["first"]),
+    ]
+    print(f"local disk with fsync: {arguments.jobs:,} jobs of {arguments.payload_bytes} B")
+    print("\n".join(table([[name, number(value)] for name, value in rows], 1)))
     print(f"  jobs found after kill -9: {close['pending']:,} of {arguments.jobs:,}")
 
 
@@ -152,7 +149,7 @@ async def benchmark(arguments: argparse.Namespace) -> None:
     where = arguments.directory or Path.cwd()
     with tempfile.TemporaryDirectory(prefix=".taquba-bench-", dir=where) as directory:
         found = {
-            role: run_role(__file__, role, f"{directory}/{store}", arguments, OPTIONS)
+            role: run_role(role, f"{directory}/{store}", arguments)
             for role, store in (
                 ("empty", "empty"),
                 ("load", "full"),
@@ -175,7 +172,8 @@ def main() -> None:
     if arguments.role:
         asyncio.run(run(arguments))
     else:
-        measure.main(lambda: benchmark(arguments))
+        print("\n".join(machine_lines(describe())))
+        asyncio.run(benchmark(arguments))
 
 
 if __name__ == "__main__":

@@ -95,7 +95,12 @@ def missing(what: str) -> int:
     if os.environ.get("CI") == "true":
         print(f"needed for a complete run: {what}", file=sys.stderr)
         return 1
-    print(f"!!! MISSING: {what}. Instructions were NOT COMPARED.", file=sys.stderr)
+    return not_compared(f"MISSING: {what}")
+
+
+def not_compared(reason: str) -> int:
+    """Says that nothing was held. Returns the exit status."""
+    print(f"!!! {reason}. Instructions were NOT COMPARED.", file=sys.stderr)
     return 0
 
 
@@ -138,7 +143,8 @@ def main() -> int:
     if arguments.accept:
         return accept(compiler, now)
     if kept["compiler"] != compiler:
-        return missing(f"{kept['compiler']}, for which costs are held; {ACCEPT} for {compiler}")
+        held_for = f"costs are held for {kept['compiler']}, and this is {compiler}; {ACCEPT}"
+        return not_compared(held_for)
     return judge(kept["operations"], now)
 
 

@@ -1,0 +1,1 @@
+"""DBOS Transact, on a SQLite file and on PostgreSQL: one program, two rows."""

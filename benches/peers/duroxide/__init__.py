@@ -1,0 +1,1 @@
+"""Duroxide beside taquba."""

@@ -1,0 +1,1 @@
+"""huey on a SQLite file, synced at each commit."""

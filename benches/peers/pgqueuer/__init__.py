@@ -1,0 +1,1 @@
+"""PgQueuer on PostgreSQL."""

@@ -1,0 +1,1 @@
+"""taquba itself, through its public API: one process, a local disk, fsync."""

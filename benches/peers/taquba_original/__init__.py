@@ -1,0 +1,1 @@
+"""The crates `taquba` and `taquba-workflow`, which this package began from, beside it."""

@@ -1,0 +1,1 @@
+"""Taskito on SQLite."""

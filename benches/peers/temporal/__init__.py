@@ -1,0 +1,1 @@
+"""Temporal beside taquba."""

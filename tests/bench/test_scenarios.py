@@ -111,8 +111,8 @@ async def test_what_is_on_a_disk_goes_with_the_block(tmp_path: Path) -> None:
         lab = Lab(TINY, place)
         async with lab.open() as queue:
             await queue.enqueue("q", b"x")
-            assert list(tmp_path.rglob("*.sst"))
-        assert list(tmp_path.rglob("*.sst")) == []
+            assert list(tmp_path.rglob("*.manifest"))
+        assert list(tmp_path.rglob("*.manifest")) == []
         async with lab.open() as queue:
             assert (await queue.stats()).queues == {}
 

@@ -49,7 +49,7 @@ class Stats:
         quarantined_count: Records found damaged and moved aside.
         commit_count: Commits since the store was opened.
         row_count: Rows in those commits.
-        put_count: Objects written since the store was opened.
+        put_count: Objects written since the store was opened; on a local disk, commits among them.
         put_bytes: Bytes of those objects.
         get_count: Objects, or parts of them, read since the store was opened, and looks at what is
             known about one.

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use slatedb::{CloseReason, ErrorKind};
 
-use super::finality::{Final, causes};
+use super::finality::{Final, causes, is_denied_locally};
 use crate::error::Error;
 
 /// What the storage engine reports.
@@ -13,6 +13,7 @@ pub(super) fn of_slatedb(path: &str, error: &slatedb::Error) -> Error {
     match find_final(error) {
         Some(Final::Denied(_)) => return Error::PermissionDenied { path, detail },
         Some(Final::CutShort(_)) => return Error::Corrupted { path, detail },
+        None if is_denied_locally(error) => return Error::PermissionDenied { path, detail },
         None => {}
     }
     match error.kind() {
@@ -61,6 +62,15 @@ pub(super) fn of_store(path: &str, error: &object_store::Error) -> Error {
         (None, Store::NotFound { .. }) => Error::StoreNotFound { path, detail },
         (None, _) => Error::StoreUnavailable { path, detail },
     }
+}
+
+/// What keeps files from being made or read.
+pub(super) fn of_file(path: &str, error: &(dyn StdError + 'static)) -> Error {
+    let (path, detail) = (path.to_owned(), chain(error));
+    if is_denied_locally(error) {
+        return Error::PermissionDenied { path, detail };
+    }
+    Error::StoreUnavailable { path, detail }
 }
 
 fn find_final<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Final> {

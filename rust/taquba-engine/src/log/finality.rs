@@ -32,7 +32,7 @@ pub(super) fn told_once(error: Error) -> Error {
 }
 
 /// Whether the file system refuses: then it will refuse again.
-fn is_denied_locally(error: &Error) -> bool {
+pub(super) fn is_denied_locally(error: &(dyn StdError + 'static)) -> bool {
     causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|cause| {
         matches!(cause.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
     })

@@ -8,7 +8,8 @@
 //!    409 to two racing creates of which neither may have won, and says to try again; taking that
 //!    for another owner would end the only one.
 //! 3. A fence is announced before it is written; see `fence.rs`.
-//! 4. Every request is counted, and every write wakes what rests; see `activity.rs`.
+//! 4. Every request is counted, and so is every group of rows in a log that is a file. Every write wakes
+//!    what rests; see `activity.rs`.
 
 use std::fmt;
 use std::ops::Range;
@@ -47,8 +48,9 @@ pub(super) enum Attribution {
     Dropped,
 }
 
+/// What was written.
 #[derive(Debug, Default)]
-struct Counters {
+pub(super) struct Counters {
     put_count: AtomicU64,
     put_bytes: AtomicU64,
     get_count: AtomicU64,
@@ -58,7 +60,7 @@ struct Counters {
 }
 
 impl Counters {
-    fn count_put(&self, size_bytes: usize) {
+    pub fn count_put(&self, size_bytes: usize) {
         self.put_count.fetch_add(1, Ordering::Relaxed);
         self.put_bytes.fetch_add(size_bytes as u64, Ordering::Relaxed);
     }
@@ -105,6 +107,11 @@ impl GuardedStore {
 
     pub fn activity(&self) -> &Arc<Activity> {
         &self.activity
+    }
+
+    /// For those who write beside the store.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
     }
 
     async fn announce_fence(&self, location: &Path) -> Result<()> {

@@ -17,6 +17,7 @@
 //! | `payloads.rs` | payloads that are objects of their own |
 //! | `objects.rs` | objects beside a database, without one |
 //! | `owner.rs` | who owns the store, and whether it is alive |
+//! | `file/` | the write-ahead log of a database on a local disk |
 //! | `guard.rs`, `fence.rs` | between storage engine and store |
 //! | `activity.rs`, `slate_clock.rs` | what rests while nothing is written |
 //! | `failure.rs`, `finality.rs` | failures, told as ours |
@@ -28,6 +29,7 @@
 mod activity;
 mod failure;
 mod fence;
+mod file;
 mod finality;
 mod guard;
 mod objects;
@@ -57,7 +59,7 @@ pub use target::{Access, Target};
 /// What was asked of the object store since it was opened, by every part of the storage engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreCounts {
-    /// Objects, and parts of objects, that were written.
+    /// Objects, and parts of objects, that were written, and groups of rows in a log that is a file.
     pub put_count: u64,
     /// Their bytes.
     pub put_bytes: u64,

@@ -34,9 +34,10 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 use slatedb::config::DbReaderOptions;
 use slatedb::db_cache::DbCache;
-use slatedb::wal::SlateDbWalReaderBuilder;
+use slatedb::wal::{SlateDbWalReaderBuilder, WalReader};
 use slatedb::{DbReader, DbReaderMode};
 
+use super::file::{self, FileLog};
 use super::guard::GuardedStore;
 use super::settings::{COMMIT_TIMEOUT, MANIFEST_AGE_MIN_S, OPEN_TIMEOUT, block_cache};
 use super::slate::{OPEN_PAUSE, OPEN_TRIES_MAX, check_log, place, probe, within};
@@ -69,6 +70,8 @@ pub struct SlateReader {
     root: Path,
     /// What messages call it.
     path: String,
+    /// `None` if the storage engine has one of its own.
+    log: Option<FileLog>,
     clock: SystemClock,
     cache: Arc<dyn DbCache>,
     view: Mutex<Arc<View>>,
@@ -97,10 +100,13 @@ impl SlateReader {
         let store = Arc::new(GuardedStore::new(Arc::clone(&target.store), target.attribution()));
         probe(&store, &root, &path, store_timeout).await?;
         check_manifest(&store, &root, &path).await?;
+        let dir = target.dir_of(&root);
+        let log = dir.map(|dir| file::find(&dir, &path)).transpose()?.flatten();
         let (clock, cache) = (SystemClock::new(), block_cache());
-        let view = View::open(&store, &root, &path, &clock, &cache).await?;
+        let source = Source { store: &store, root: &root, log: log.as_ref(), cache: &cache };
+        let view = View::open(source, &path, &clock).await?;
         let (view, replacing) = (Mutex::new(Arc::new(view)), tokio::sync::Mutex::default());
-        Ok(Self { store, root, path, clock, cache, view, replacing })
+        Ok(Self { store, root, path, log, clock, cache, view, replacing })
     }
 
     /// What messages call the database.
@@ -134,8 +140,9 @@ impl SlateReader {
     /// What keeps the store from being read.
     pub async fn reopen(&self) -> Result<()> {
         let _one_at_a_time = self.replacing.lock().await;
-        let view =
-            View::open(&self.store, &self.root, &self.path, &self.clock, &self.cache).await?;
+        let (store, root, cache) = (&self.store, &self.root, &self.cache);
+        let source = Source { store, root, log: self.log.as_ref(), cache };
+        let view = View::open(source, &self.path, &self.clock).await?;
         let old = std::mem::replace(&mut *self.view.lock(), Arc::new(view));
         self.end(&old).await
     }
@@ -218,19 +225,13 @@ impl Rows for SlateReader {
 }
 
 impl View {
-    async fn open(
-        store: &Arc<GuardedStore>,
-        root: &Path,
-        path: &str,
-        clock: &SystemClock,
-        cache: &Arc<dyn DbCache>,
-    ) -> Result<Self> {
-        check_log(store, root, path).await?;
+    async fn open(source: Source<'_>, path: &str, clock: &SystemClock) -> Result<Self> {
+        check_log(source.store, source.root, path, source.log).await?;
         let mut tries = 0;
         loop {
             let begun = instants(clock);
             let pace = Arc::new(Pace::default());
-            let opening = Box::pin(open_db(store, root, &pace, cache));
+            let opening = Box::pin(open_db(source, &pace));
             let error = match within(path, OPEN_TIMEOUT, opening).await? {
                 Ok(db) => return Ok(Self { db, pace, fresh_at: Mutex::new(begun) }),
                 Err(error) => error,
@@ -265,29 +266,36 @@ fn instants(clock: &SystemClock) -> [u64; 2] {
     [clock.wall_ms(), clock.mono_ms()]
 }
 
-async fn open_db(
-    store: &Arc<GuardedStore>,
-    root: &Path,
-    pace: &Arc<Pace>,
-    cache: &Arc<dyn DbCache>,
-) -> Result<DbReader, slatedb::Error> {
-    let log = SlateDbWalReaderBuilder::new()
-        .with_path(root.clone())
-        .with_object_store(Arc::clone(store) as _)
-        .build()?;
+/// What a view is made of.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    store: &'a Arc<GuardedStore>,
+    root: &'a Path,
+    log: Option<&'a FileLog>,
+    cache: &'a Arc<dyn DbCache>,
+}
+
+async fn open_db(source: Source<'_>, pace: &Arc<Pace>) -> Result<DbReader, slatedb::Error> {
+    let Source { store, root, log, cache } = source;
     let options = DbReaderOptions {
         manifest_poll_interval: NEVER,
         object_store_max_retries: Some(RETRIES_MAX),
         ..DbReaderOptions::default()
     };
-    DbReader::builder(root.clone(), Arc::clone(store) as _)
+    let builder = DbReader::builder(root.clone(), Arc::clone(store) as _)
         .with_reader_mode(DbReaderMode::FollowLatest)
         .with_options(options)
         .with_system_clock(Arc::new(PacedClock::new(Arc::clone(pace))))
-        .with_wal_reader(Arc::new(WatchedLog::new(log, Arc::clone(pace))))
-        .with_db_cache(Arc::clone(cache), 0)
-        .build()
-        .await
+        .with_db_cache(Arc::clone(cache), 0);
+    let log: Box<dyn WalReader> = if let Some(log) = log {
+        log.reader()
+    } else {
+        let log = SlateDbWalReaderBuilder::new()
+            .with_path(root.clone())
+            .with_object_store(Arc::clone(store) as _);
+        Box::new(log.build()?)
+    };
+    builder.with_wal_reader(Arc::new(WatchedLog::new(log, Arc::clone(pace)))).build().await
 }
 
 /// Tells a place where no database is from one that is damaged.

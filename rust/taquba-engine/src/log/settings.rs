@@ -82,7 +82,7 @@ fn compactor(is_local: bool) -> CompactorOptions {
     }
 }
 
-fn collector(kind: Kind) -> GarbageCollectorOptions {
+pub(super) fn collector(kind: Kind) -> GarbageCollectorOptions {
     let every = |interval_s, min_age_s| {
         Some(GarbageCollectorDirectoryOptions {
             interval: Some(Duration::from_secs(interval_s)),

@@ -9,14 +9,16 @@ use chrono::{DateTime, SecondsFormat};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 use parking_lot::Mutex;
-use slatedb::{Db, WriteBatch};
+use slatedb::config::Settings;
+use slatedb::{Db, GarbageCollectorBuilder, WriteBatch};
 use tokio::time::timeout;
 
+use super::file::{self, FileLog};
 use super::guard::GuardedStore;
 use super::owner::{self, Heartbeat, Pulse, Sign};
-use super::settings::{COMMIT_TIMEOUT, OPEN_TIMEOUT, block_cache, settings};
+use super::settings::{COMMIT_TIMEOUT, OPEN_TIMEOUT, block_cache, collector, settings};
 use super::slate_clock::FlooredClock;
-use super::target::Target;
+use super::target::{Kind, Target};
 use super::{Log, Rows, ScanRange, StoreCounts, Visit, failure, fence, payloads, rows};
 use crate::command::OwnerInfo;
 use crate::error::{Error, Result};
@@ -56,9 +58,12 @@ impl SlateLog {
         if !options.takeover {
             check_owner(&store, &root, &name, options.store_timeout).await?;
         }
-        check_log(&store, &root, &name).await?;
+        let dir = target.dir_of(&root);
+        let log = dir.map(|dir| file::find_or_make(&dir, &name)).transpose()?.flatten();
+        check_log(&store, &root, &name, log.as_ref()).await?;
         let clock = Arc::new(FlooredClock::new(Arc::clone(store.activity())));
-        let db = build(target, &root, &store, &clock, &name).await?;
+        let place = Place { kind: target.kind, root: &root, name: &name, store: &store };
+        let db = build(place, log.as_ref(), &clock).await?;
         clock.raise_to(db.manifest().last_l0_clock_tick());
         Ok(Self {
             db,
@@ -216,12 +221,28 @@ async fn check_owner(store: &GuardedStore, root: &Path, name: &str, limit: Durat
     })
 }
 
-/// Refuses a log that has lost rows without a trace.
-pub(super) async fn check_log(store: &GuardedStore, prefix: &Path, name: &str) -> Result<()> {
+/// Refuses a log that has lost rows without a trace, and one that cannot be reached from here.
+pub(super) async fn check_log(
+    store: &GuardedStore,
+    prefix: &Path,
+    name: &str,
+    log: Option<&FileLog>,
+) -> Result<()> {
+    if log.is_some() {
+        return Ok(());
+    }
     let listing = fence::unannounced(store, prefix);
     let lost = within(name, OPEN_TIMEOUT, listing).await?;
     let lost = lost.map_err(|error| failure::of_store(name, &error))?;
     let Some(first) = lost.first() else { return Ok(()) };
+    if lost.iter().any(|place| place.filename() == Some(file::SIGNPOST)) {
+        return Err(Error::InvalidStore {
+            location: name.to_owned(),
+            remedy: "its log is a file: open it by its path on the machine that has the disk; if \
+                     `log` is not there any more, restore a backup"
+                .to_owned(),
+        });
+    }
     Err(Error::Corrupted {
         path: name.to_owned(),
         detail: format!(
@@ -231,23 +252,35 @@ pub(super) async fn check_log(store: &GuardedStore, prefix: &Path, name: &str) -
     })
 }
 
+/// A database to be opened.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    kind: Kind,
+    root: &'a Path,
+    name: &'a str,
+    store: &'a Arc<GuardedStore>,
+}
+
 /// Opens the database, against others who may be doing the same: who loses a race tries again.
-async fn build(
-    target: &Target,
-    prefix: &Path,
-    store: &Arc<GuardedStore>,
-    clock: &Arc<FlooredClock>,
-    name: &str,
-) -> Result<Db> {
+async fn build(place: Place<'_>, log: Option<&FileLog>, clock: &Arc<FlooredClock>) -> Result<Db> {
+    let Place { kind, root, name, store } = place;
     let mut tries = 0;
     loop {
-        let opening = Db::builder(prefix.clone(), Arc::clone(store) as _)
-            .with_settings(settings(target.kind))
+        let mut builder = Db::builder(root.clone(), Arc::clone(store) as _)
+            .with_settings(settings(kind))
             .with_system_clock(Arc::clone(clock) as _)
-            .with_db_cache(block_cache(), 0)
-            .build();
+            .with_db_cache(block_cache(), 0);
+        if let Some(log) = log {
+            let collector = GarbageCollectorBuilder::new(root.clone(), Arc::clone(store) as _)
+                .with_options(collector(kind))
+                .with_wal_gc(log.collector());
+            builder = builder
+                .with_settings(Settings { garbage_collector_options: None, ..settings(kind) })
+                .with_wal_writer(log.opener(store.counters()))
+                .with_gc_builder(collector);
+        }
         // Boxed: the engine's own future would be 27 KB larger for it.
-        let error = match within(name, OPEN_TIMEOUT, Box::pin(opening)).await? {
+        let error = match within(name, OPEN_TIMEOUT, Box::pin(builder.build())).await? {
             Ok(db) => return Ok(db),
             Err(error) => error,
         };

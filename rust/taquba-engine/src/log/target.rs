@@ -1,6 +1,6 @@
 //! Which store, and how to reach it.
 
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use object_store::ObjectStore;
@@ -9,6 +9,7 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
+use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use url::Url;
 
@@ -45,11 +46,21 @@ pub enum Access {
     Read,
 }
 
+/// A directory on a disk.
+#[derive(Clone, Debug)]
+pub(super) struct LocalDir {
+    pub path: PathBuf,
+    /// Whether files and directories are synced.
+    pub fsync: bool,
+}
+
 /// A store, and what to call it in messages.
 #[derive(Debug)]
 pub struct Target {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) kind: Kind,
+    /// The files of a local directory.
+    files: Option<(Arc<LocalFileSystem>, bool)>,
     location: String,
 }
 
@@ -120,14 +131,16 @@ impl Target {
         let files = LocalFileSystem::new_with_prefix(dir).map_err(|error| failed(&error))?;
         let syncs = matches!(access, Access::Own { fsync: true } | Access::Beside { fsync: true });
         let tidies = matches!(access, Access::Beside { .. });
-        let store = Arc::new(files.with_fsync(syncs).with_automatic_cleanup(tidies));
-        Ok(Self { store, kind: Kind::Local, location })
+        let files = Arc::new(files.with_fsync(syncs).with_automatic_cleanup(tidies));
+        let store = Arc::clone(&files) as _;
+        Ok(Self { store, kind: Kind::Local, files: Some((files, syncs)), location })
     }
 
     /// A store in memory.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { store: Arc::new(InMemory::new()), kind: Kind::Memory, location: "memory://".into() }
+        let store = Arc::new(InMemory::new());
+        Self { store, kind: Kind::Memory, files: None, location: "memory://".into() }
     }
 
     /// A store that was made elsewhere. `location` is what messages call it.
@@ -135,7 +148,14 @@ impl Target {
     pub fn from_store(store: Arc<dyn ObjectStore>, location: String) -> Self {
         let is_memory = store.to_string().starts_with("InMemory");
         let kind = if is_memory { Kind::Memory } else { Kind::Remote };
-        Self { store, kind, location }
+        Self { store, kind, files: None, location }
+    }
+
+    /// Where a path of this store is on a disk, if it is on one.
+    pub(super) fn dir_of(&self, path: &Path) -> Option<LocalDir> {
+        let (files, fsync) = self.files.as_ref()?;
+        let path = files.path_to_filesystem(path).ok()?;
+        Some(LocalDir { path, fsync: *fsync })
     }
 
     /// What messages call the database at `path` of this store.

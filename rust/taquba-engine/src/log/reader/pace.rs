@@ -113,19 +113,19 @@ impl SystemClock for PacedClock {
 }
 
 /// The log, and whether it was read to its end.
-pub(super) struct WatchedLog<L> {
-    inner: L,
+pub(super) struct WatchedLog {
+    inner: Box<dyn WalReader>,
     pace: Arc<Pace>,
 }
 
-impl<L> WatchedLog<L> {
-    pub fn new(inner: L, pace: Arc<Pace>) -> Self {
+impl WatchedLog {
+    pub fn new(inner: Box<dyn WalReader>, pace: Arc<Pace>) -> Self {
         Self { inner, pace }
     }
 }
 
 #[async_trait]
-impl<L: WalReader> WalReader for WatchedLog<L> {
+impl WalReader for WatchedLog {
     async fn iterator(&self, range: WalFileRange) -> Result<Box<dyn WalIterator>, WalError> {
         let inner = self.inner.iterator(range).await.inspect_err(|_| self.pace.found(false))?;
         Ok(Box::new(WatchedRows { inner, pace: Arc::clone(&self.pace) }))

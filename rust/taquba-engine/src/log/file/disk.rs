@@ -1,0 +1,300 @@
+//! The directory of the log: segments, and the marks of their owners.
+//!
+//! | name | what |
+//! |---|---|
+//! | `{epoch}-{first id}` | a segment |
+//! | `{epoch}-{first id}.new` | one that is being made: nothing to anybody else |
+//! | `{epoch}.live` | the mark of an owner; empty, its name is all there is to it |
+//! | `{epoch}.past` | the same mark, after a newer owner took the store |
+//! | `opening` | locked, side by side, by those who are taking the log over |
+//!
+//! # Invariants
+//!
+//! 1. A segment appears with its header, its zeros and its lock, or not at all.
+//! 2. With `fsync`, what a method has made is durable when it returns. Moving a mark is not: it speaks
+//!    to living processes, and those end with the machine.
+//! 3. The file of a segment is locked for as long as its owner may write to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Fault;
+use super::segment::{HEAD_BYTES, Header, Name, Origin, Part, STEP_BYTES};
+
+/// What those lock who are taking the log over.
+const OPENING: &str = "opening";
+
+/// Where the log is, below the database's path.
+pub(super) const LOG_DIR: &str = "log";
+
+/// Whether an owner may still write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    Live,
+    Past,
+}
+
+/// What is in the directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    pub segments: BTreeSet<Name>,
+    pub marks: BTreeMap<u64, Mark>,
+    /// Segments that were never finished.
+    pub unfinished: BTreeSet<Name>,
+}
+
+/// The directory.
+#[derive(Clone, Debug)]
+pub(super) struct Disk {
+    dir: PathBuf,
+    pub fsync: bool,
+    #[cfg(test)]
+    pub script: super::tests::Script,
+}
+
+/// Places at which tests interfere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Fenced,
+    Surveyed,
+    Published,
+    Marked,
+    Write,
+    Written,
+    Synced,
+}
+
+impl Disk {
+    pub fn new(dir: PathBuf, fsync: bool) -> Self {
+        Self {
+            dir,
+            fsync,
+            #[cfg(test)]
+            script: super::tests::Script::default(),
+        }
+    }
+
+    pub fn path(&self, name: Name) -> PathBuf {
+        self.dir.join(name.to_string())
+    }
+
+    /// Makes the log of a new database, with an empty segment in it that belongs to nobody: a log
+    /// without segments has lost them.
+    pub fn make(&self) -> Result<(), Fault> {
+        self.make_dir()?;
+        if self.list()?.segments.is_empty() {
+            let origin = Origin::Taken(Vec::new());
+            let header = Header { epoch: 0, first_id: 1, salt: 0, is_synced: self.fsync, origin };
+            // Somebody may be making the same.
+            let made = self.create(&header, &[]);
+            if made.is_err() && self.list()?.segments.is_empty() {
+                return made.map(drop);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the directory and those that it is in.
+    pub fn make_dir(&self) -> Result<(), Fault> {
+        let missing: Vec<&Path> = self.dir.ancestors().take_while(|dir| !dir.exists()).collect();
+        fs::create_dir_all(&self.dir).map_err(|error| self.failed("make", error))?;
+        missing.into_iter().filter_map(Path::parent).try_for_each(|parent| self.sync_dir(parent))
+    }
+
+    /// Makes a file whose name is all there is to it.
+    pub fn put_empty(&self, name: &str) -> Result<(), Fault> {
+        File::create(self.dir.join(name)).map_err(|error| self.failed("make", error))?;
+        self.sync_dir(&self.dir)
+    }
+
+    pub fn list(&self) -> Result<Listing, Fault> {
+        let failed = |error| self.failed("list", error);
+        let mut listing = Listing::default();
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            match name.split_once('.') {
+                None => listing.segments.extend(name.parse::<Name>()),
+                Some((name, "new")) => listing.unfinished.extend(name.parse::<Name>()),
+                Some((epoch, kind)) => {
+                    let mark = match kind {
+                        "live" => Mark::Live,
+                        "past" => Mark::Past,
+                        _ => continue,
+                    };
+                    listing.marks.extend(epoch.parse::<u64>().map(|epoch| (epoch, mark)));
+                }
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Makes a segment that begins with these records. It is there, whole, or it is not.
+    pub fn create(&self, header: &Header, records: &[u8]) -> Result<(File, u64), Fault> {
+        let name = header.name();
+        let failed = |error| Fault::io("make", name, error);
+        let unfinished = self.dir.join(format!("{name}.new"));
+        let mut file = File::create(&unfinished).map_err(failed)?;
+        let bytes = [&header.encode(), records].concat();
+        file.write_all(&bytes).map_err(failed)?;
+        file.set_len(padded(bytes.len() as u64)).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        if self.fsync {
+            file.sync_all().map_err(failed)?;
+        }
+        fs::rename(&unfinished, self.path(name)).map_err(failed)?;
+        self.sync_dir(&self.dir)?;
+        Ok((file, bytes.len() as u64))
+    }
+
+    /// Shows that somebody is taking the log over, for as long as the file is open.
+    pub fn enter(&self) -> Result<File, Fault> {
+        let path = self.dir.join(OPENING);
+        let entered = File::options().create(true).append(true).open(path).and_then(|file| {
+            file.lock_shared()?;
+            Ok(file)
+        });
+        entered.map_err(|error| self.failed("lock", error))
+    }
+
+    /// Whether nobody is taking the log over at this moment.
+    pub fn is_quiet(&self) -> Result<bool, Fault> {
+        let file = File::open(self.dir.join(OPENING));
+        // Closed at once: nobody waits for a reader.
+        is_unlocked(file.and_then(|file| Ok(file.try_lock()?)))
+            .map_err(|error| self.failed("lock", error))
+    }
+
+    /// Shows that the owner of this epoch has its first segment and may write.
+    pub fn mark(&self, epoch: u64) -> Result<(), Fault> {
+        self.put_empty(&mark_name(epoch, Mark::Live))
+    }
+
+    /// Has every owner before this one find that it must not write any more.
+    pub fn fence_before(&self, epoch: u64, listing: &Listing) -> Result<bool, Fault> {
+        let older = listing.marks.range(..epoch).filter(|(_, mark)| **mark == Mark::Live);
+        let mut found = false;
+        for (&older, _) in older {
+            found = true;
+            let (live, past) =
+                (self.mark_path(older, Mark::Live), self.mark_path(older, Mark::Past));
+            match fs::rename(live, past) {
+                // Somebody else has done it.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                moved => moved.map_err(|error| self.failed("fence", error))?,
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether the owner of this epoch has this mark.
+    pub fn has_mark(&self, epoch: u64, mark: Mark) -> Result<bool, Fault> {
+        self.mark_path(epoch, mark).try_exists().map_err(|error| self.failed("list", error))
+    }
+
+    /// Whether the owner of this segment has ended: then nobody will ever write to it.
+    pub fn is_final(&self, name: Name) -> Result<bool, Fault> {
+        let file = File::open(self.path(name));
+        is_unlocked(file.and_then(|file| Ok(file.try_lock_shared()?)))
+            .map_err(|error| Fault::io("lock", name, error))
+    }
+
+    /// Bytes of a segment.
+    pub fn size_bytes(&self, name: Name) -> Result<u64, Fault> {
+        let meta = fs::metadata(self.path(name));
+        meta.map(|meta| meta.len()).map_err(|error| Fault::io("open", name, error))
+    }
+
+    /// Makes durable what an owner that did not sync has left.
+    pub fn sync(&self, name: Name) -> Result<(), Fault> {
+        let synced = File::open(self.path(name)).and_then(|file| file.sync_data());
+        if self.fsync { synced.map_err(|error| Fault::io("sync", name, error)) } else { Ok(()) }
+    }
+
+    /// Whether a segment was last written so long ago.
+    pub fn is_older_than(&self, name: Name, age: Duration) -> bool {
+        let written = fs::metadata(self.path(name)).and_then(|meta| meta.modified());
+        written.is_ok_and(|at| at.elapsed().is_ok_and(|passed| passed > age))
+    }
+
+    pub fn remove(&self, name: Name) -> io::Result<()> {
+        gone(fs::remove_file(self.path(name)))
+    }
+
+    /// Deletes what older owners have left and the log does not name. Only for one who is known to be
+    /// the owner: others may need what it does not know of.
+    pub fn tidy(&self, epoch: u64, parts: &[Part]) -> io::Result<()> {
+        let listing = self.list().map_err(io::Error::other)?;
+        let is_named = |name: &Name| parts.iter().any(|part| part.name() == *name);
+        let is_past = |name: &&Name| name.epoch < epoch && !is_named(name);
+        for name in listing.segments.iter().filter(is_past) {
+            self.remove(*name)?;
+        }
+        for name in listing.unfinished.iter().filter(|name| name.epoch < epoch) {
+            gone(fs::remove_file(self.dir.join(format!("{name}.new"))))?;
+        }
+        for (older, mark) in listing.marks.range(..epoch) {
+            gone(fs::remove_file(self.mark_path(*older, *mark)))?;
+        }
+        Ok(())
+    }
+
+    fn mark_path(&self, epoch: u64, mark: Mark) -> PathBuf {
+        self.dir.join(mark_name(epoch, mark))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<(), Fault> {
+        if !self.fsync {
+            return Ok(());
+        }
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| self.failed("sync", error))
+    }
+
+    fn failed(&self, doing: &'static str, source: io::Error) -> Fault {
+        Fault::Io { doing, file: self.dir.display().to_string(), source }
+    }
+
+    /// Lets a test stop here, or fail.
+    #[cfg(test)]
+    pub fn reach(&self, step: Step) -> io::Result<()> {
+        self.script.reach(step)
+    }
+
+    /// Lets a test stop here, or fail.
+    #[cfg(not(test))]
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "it is for tests")]
+    pub const fn reach(&self, _step: Step) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The length of a file with so many bytes in use.
+pub(super) const fn padded(used_bytes: u64) -> u64 {
+    (used_bytes + HEAD_BYTES as u64).next_multiple_of(STEP_BYTES)
+}
+
+fn is_unlocked(tried: io::Result<()>) -> io::Result<bool> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn mark_name(epoch: u64, mark: Mark) -> String {
+    let kind = match mark {
+        Mark::Live => "live",
+        Mark::Past => "past",
+    };
+    format!("{epoch:010}.{kind}")
+}
+
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}

@@ -22,9 +22,10 @@ use tokio::time::Instant;
 const UPKEEP_DIRS: [&str; 2] = ["owner", "gc"];
 
 /// How long after the last write a look goes on that comes after this pause. The collector leaves objects
-/// alone that are younger than its pause, so the second look after a write sees all of them.
+/// alone that are younger than its interval, so the second look after a write sees all of them. A pause is
+/// shorter than the interval by what the last look took: hence three of them.
 fn watch_of(pause: Duration) -> Duration {
-    pause * 2 + Duration::from_secs(10)
+    pause * 3 + Duration::from_secs(10)
 }
 
 /// What was written last, and who rests until something is.
@@ -62,7 +63,7 @@ impl Activity {
 
     /// A commit is under way until the value is dropped.
     pub fn begin_commit(&self) -> UnderWay<'_> {
-        self.commits_under_way.fetch_add(1, Ordering::Relaxed);
+        self.commits_under_way.fetch_add(1, Ordering::SeqCst);
         self.stir();
         UnderWay(self)
     }
@@ -70,7 +71,7 @@ impl Activity {
     /// Whoever rests looks again.
     pub fn stir(&self) {
         let elapsed_ms = self.start.elapsed().as_millis();
-        self.last_ms.store(u64::try_from(elapsed_ms).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.last_ms.store(u64::try_from(elapsed_ms).unwrap_or(u64::MAX), Ordering::SeqCst);
         if self.resting.load(Ordering::SeqCst) > 0 {
             self.stirred.notify_waiters();
         }
@@ -111,7 +112,7 @@ pub(super) struct UnderWay<'a>(&'a Activity);
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.0.stir();
-        self.0.commits_under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.commits_under_way.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -157,18 +158,18 @@ mod tests {
         let activity = Activity::default();
         activity.note_write(&Path::from("db/wal/1.sst"));
 
-        assert_eq!(looks_within(&activity, 21).await, 4);
+        assert_eq!(looks_within(&activity, 26).await, 5);
         assert_eq!(looks_within(&activity, 3600).await, 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_write_wakes_what_rests() {
         let activity = Activity::default();
-        assert_eq!(looks_within(&activity, 3600).await, 4);
+        assert_eq!(looks_within(&activity, 3600).await, 5);
 
         activity.note_write(&Path::from("db/wal/2.sst"));
 
-        assert_eq!(looks_within(&activity, 3600).await, 4);
+        assert_eq!(looks_within(&activity, 3600).await, 5);
     }
 
     #[tokio::test(start_paused = true)]
@@ -205,6 +206,6 @@ mod tests {
 
         assert_eq!(looks_within(&activity, 3601).await, 720);
         drop(under_way);
-        assert_eq!(looks_within(&activity, 3600).await, 4);
+        assert_eq!(looks_within(&activity, 3600).await, 5);
     }
 }

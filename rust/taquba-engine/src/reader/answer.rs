@@ -307,10 +307,11 @@ pub(super) fn view_of(
     deliveries: &Deliveries,
     moment: Moment,
 ) -> JobView {
-    // A claim of another turn is about a job that was here before; one that the job's own row has
+    // A claim of another turn or order is about what was here before; one that the job's own row has
     // caught up with is about a delivery that has ended.
     let is_open = |claim: &&OpenClaim| {
-        claim.turn == stored.turn && claim.attempts > stored.attempts && stored.ended.is_none()
+        let is_same = (claim.turn, claim.order) == (stored.turn, stored.order);
+        is_same && claim.attempts > stored.attempts && stored.ended.is_none()
     };
     let claim = deliveries.claims.get(&row).filter(is_open);
     let is_cancelled = deliveries.cancelled_turns.get(&row) == Some(&stored.turn);

@@ -188,7 +188,7 @@ fn put(row: u64, stored: &JobRow<&Body>) -> Row {
 
 /// A claim, and a request to its holder to stop.
 fn claim(row: u64, turn: u32) -> [Row; 2] {
-    let claim = OpenClaim { row, turn, attempts: 2, started_at_ms: 9 };
+    let claim = OpenClaim { row, turn, order: 1, attempts: 2, started_at_ms: 9 };
     let claims = ClaimsRow { claims: vec![claim] };
     let request = CancelRow { turn };
     [Row::Put(keys::claims(row), claims.encode()), Row::Put(keys::cancel(row), request.encode())]

@@ -69,6 +69,9 @@ pub struct OpenClaim {
     pub row: u64,
     /// The turn of that job; a claim of another turn is stale.
     pub turn: u32,
+    /// The place of that job in its queue. One that was requeued has another, and its attempts began
+    /// again: a claim from before is stale.
+    pub order: u64,
     /// Deliveries so far, this one among them. A job that says as many itself has ended this one.
     pub attempts: u32,
     /// When it was claimed.

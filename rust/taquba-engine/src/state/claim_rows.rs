@@ -6,14 +6,15 @@
 //! # Invariants
 //!
 //! 1. A claim that is open when a commit is cut is in a row of that commit or of an earlier one.
-//! 2. A claim in a row counts after a crash unless its job is gone, has another turn, or says itself that
-//!    it had as many attempts. One that has ended and would still count is taken out of its row.
+//! 2. A claim in a row counts after a crash unless its job is gone, has another turn or order, or says
+//!    itself that it had as many attempts. One that has ended and would still count is taken out of its
+//!    row.
 //! 3. Rows hold at most four claims for each open one, but for a thousand.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::State;
-use super::job::Stage;
+use super::job::{JobEntry, Stage};
 use super::lease::Lease;
 use crate::ids::ClaimToken;
 use crate::record::{ClaimsRow, OpenClaim, Row, keys};
@@ -37,6 +38,7 @@ struct EndedClaim {
     batch: u64,
     row: u64,
     turn: u32,
+    order: u64,
     attempts: u32,
 }
 
@@ -80,8 +82,8 @@ impl State {
     pub(super) fn note_claim_end(&mut self, lease: &Lease) {
         let Some(batch) = lease.batch else { return };
         let entry = self.job(lease.row);
-        let (turn, attempts) = (entry.turn, entry.attempts);
-        self.claim_rows.ended.push(EndedClaim { batch, row: lease.row, turn, attempts });
+        let (turn, order, attempts) = (entry.turn, entry.order, entry.attempts);
+        self.claim_rows.ended.push(EndedClaim { batch, row: lease.row, turn, order, attempts });
     }
 
     /// Writes what the commit that is being cut has to say of claims.
@@ -132,12 +134,11 @@ impl State {
         misleading
     }
 
-    /// Whether a recovery would take the claim for an attempt that was cut short. A dead job may be
-    /// requeued, and then its attempts start again.
+    /// Whether a recovery would take the claim for an attempt that was cut short.
     fn would_count(&self, ended: &EndedClaim) -> bool {
-        let entry = self.jobs.get(ended.row).filter(|entry| entry.turn == ended.turn);
+        let is_same = |entry: &&JobEntry| (entry.turn, entry.order) == (ended.turn, ended.order);
+        let entry = self.jobs.get(ended.row).filter(is_same);
         entry.is_some_and(|entry| match entry.stage {
-            Stage::Dead => true,
             // Put back as if it had not been claimed, and claimed again.
             Stage::Claimed => entry.attempts <= ended.attempts,
             _ => entry.attempts < ended.attempts,
@@ -156,6 +157,7 @@ impl State {
             let claim = OpenClaim {
                 row: lease.row,
                 turn: entry.turn,
+                order: entry.order,
                 attempts: entry.attempts,
                 started_at_ms: lease.started_at_ms,
             };

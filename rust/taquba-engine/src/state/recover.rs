@@ -197,7 +197,8 @@ impl Recovery {
             kind: Kind::of(&stored.body.work),
             ..JobEntry::new(stored.queue, stored.order, stored.priority, stored.max_attempts)
         };
-        let claim = self.claims.remove(&row).filter(|claim| claim.turn == stored.turn);
+        let is_same = |claim: &OpenClaim| (claim.turn, claim.order) == (stored.turn, stored.order);
+        let claim = self.claims.remove(&row).filter(is_same);
         let cancelled_turn = self.cancels.remove(&row);
         entry.has_cancel_row = cancelled_turn.is_some();
         entry.is_cancel_requested = cancelled_turn == Some(stored.turn);

@@ -119,6 +119,29 @@ fn rows_in_which_little_is_open_are_given_up() {
     assert!(self::in_rows(&h).is_empty());
 }
 
+#[test]
+fn a_claim_from_before_a_retry_says_nothing_of_a_requeued_job() {
+    let mut h = Harness::new();
+    let claims = claimed(&mut h, 2);
+    let id = claims[0].job_id;
+    h.nack(claims[0].token);
+    h.commit();
+    h.pass(Duration::from_secs(2));
+    let again = h.claim_one();
+    assert_eq!(again.job_id, id);
+    h.enqueue("one more");
+    h.commit();
+    h.end(again.token, Verdict::DeadLetter { reason: "enough".into() });
+    h.commit();
+    h.ask_with_reads(Command::RequeueJob { job_id: id }).expect("it is dead");
+    h.commit();
+    assert!(in_rows(&h).concat().contains(&id.row), "the other claim keeps the row");
+
+    let h = h.crash();
+
+    assert_eq!(attempts_of(&h)[&id.row], (0, JobState::Pending));
+}
+
 /// Attempts of each live job, as a crash right now would find them had all been durable.
 fn attempts_of(h: &Harness) -> BTreeMap<u64, (u32, JobState)> {
     let live = |stage: Stage| match stage {

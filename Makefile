@@ -110,6 +110,16 @@ bench: $(INSTALLED) ## All benchmarks, small: a look, not an entry for RESULTS.m
 	$(BIN)/python benches/pass_through.py --jobs 200000 --window 50000
 	$(BIN)/python benches/scheduled_runs.py --runs 20000
 
+.PHONY: bench-night
+bench-night: $(INSTALLED) ## All benchmarks at full size, ten minutes of steps, and the peers: some hours.
+	@out=.taquba-bench-night && mkdir -p $$out
+	$(BIN)/python -m taquba.bench --rounds 5 --json $$out/bench.json --plots $$out
+	$(BIN)/python -m taquba.bench drift --minutes 10 --json $$out/drift.json
+	$(BIN)/python benches/waiting_jobs.py --jobs 1000000
+	$(BIN)/python benches/pass_through.py --jobs 10000000
+	$(BIN)/python benches/scheduled_runs.py --runs 100000
+	$(BIN)/python -m benches.peers --repeats 3 --json $$out/peers.jsonl --plot $$out/peers.svg
+
 .PHONY: format
 format: toolchain $(TOOLS) ## Format both languages.
 	@cargo fmt --all

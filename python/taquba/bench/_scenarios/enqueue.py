@@ -40,18 +40,20 @@ async def _round(lab: Lab, queue: Queue, shape: Shape, number: int) -> Round:
     count = lab.count(shape.full, shape.quick)
     seconds = array("d")
     job_ids: list[str] = []
+    payloads = [lab.payload(number) for number in range(count)]
 
-    async def call(index: int) -> None:
-        first = index * shape.batch
-        payloads = [lab.payload(each) for each in range(first, min(first + shape.batch, count))]
+    async def enqueue(index: int) -> None:
         start = time.perf_counter()
-        if shape.batch == 1:
-            found = [await queue.enqueue(name, payloads[0])]
-        else:
-            found = await queue.enqueue_batch(name, payloads)
+        job_ids.append(await queue.enqueue(name, payloads[index]))
         seconds.append(time.perf_counter() - start)
-        job_ids.extend(found)
 
+    async def enqueue_batch(index: int) -> None:
+        first = index * shape.batch
+        start = time.perf_counter()
+        job_ids.extend(await queue.enqueue_batch(name, payloads[first : first + shape.batch]))
+        seconds.append(time.perf_counter() - start)
+
+    call = enqueue if shape.batch == 1 else enqueue_batch
     async with Meter(queue) as meter:
         await in_lanes(shape.callers, -(-count // shape.batch), call, lab.round_seconds_max)
     check_ids(job_ids)

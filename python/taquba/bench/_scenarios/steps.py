@@ -112,10 +112,11 @@ async def measure_closed(lab: Lab, in_flight: int, count: int) -> list[Round]:
 async def _closed_round(lab: Lab, queue: Queue, in_flight: int, count: int, _number: int) -> Round:
     runner = NoopRunner()
     seconds = array("d")
+    payloads = [lab.payload(number) for number in range(count)]
     async with runtime_of(queue, runner, in_flight) as runtime:
 
         async def call(number: int) -> None:
-            payload = lab.payload(number)
+            payload = payloads[number]
             start = time.perf_counter()
             await do_run(runtime, payload)
             seconds.append(time.perf_counter() - start)

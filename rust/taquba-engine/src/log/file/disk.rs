@@ -3,7 +3,7 @@
 //! | name | what |
 //! |---|---|
 //! | `{epoch}-{first id}` | a segment |
-//! | `{epoch}-{first id}.new` | one that is being made: nothing to anybody else |
+//! | `{epoch}-{first id}.{maker}.new` | one that is being made: nothing to anybody else |
 //! | `{epoch}.live` | the mark of an owner; empty, its name is all there is to it |
 //! | `{epoch}.past` | the same mark, after a newer owner took the store |
 //! | `opening` | locked, side by side, by those who are taking the log over |
@@ -11,21 +11,31 @@
 //! # Invariants
 //!
 //! 1. A segment appears with its header, its zeros and its lock, or not at all.
-//! 2. With `fsync`, what a method has made is durable when it returns. Moving a mark is not: it speaks
-//!    to living processes, and those end with the machine.
+//! 2. With `fsync`, what a method has made is durable when it returns, and without it an owner's first
+//!    segment is: it takes the place of what an older owner may have synced. Moving a mark is not: it
+//!    speaks to living processes, and those end with the machine.
 //! 3. The file of a segment is locked for as long as its owner may write to it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Fault;
 use super::segment::{HEAD_BYTES, Header, Name, Origin, Part, STEP_BYTES};
+use super::tape::random;
 
 /// What those lock who are taking the log over.
 const OPENING: &str = "opening";
+
+/// Tries to lock it, and the pause between two of them. Readers have it for microseconds; somebody who
+/// keeps it is none of us.
+#[cfg(not(test))]
+const ENTER_TRIES_MAX: u32 = 500;
+#[cfg(test)]
+const ENTER_TRIES_MAX: u32 = 50;
+const ENTER_PAUSE: Duration = Duration::from_millis(10);
 
 /// Where the log is, below the database's path.
 pub(super) const LOG_DIR: &str = "log";
@@ -42,8 +52,8 @@ pub(super) enum Mark {
 pub(super) struct Listing {
     pub segments: BTreeSet<Name>,
     pub marks: BTreeMap<u64, Mark>,
-    /// Segments that were never finished.
-    pub unfinished: BTreeSet<Name>,
+    /// Segments that were never finished, and their files.
+    pub unfinished: BTreeSet<(Name, String)>,
 }
 
 /// The directory.
@@ -53,6 +63,16 @@ pub(super) struct Disk {
     pub fsync: bool,
     #[cfg(test)]
     pub script: super::tests::Script,
+}
+
+/// Shows that somebody is taking the log over.
+#[derive(Debug)]
+pub(super) struct Entered(pub File);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        unlock(&self.0);
+    }
 }
 
 /// Places at which tests interfere.
@@ -118,15 +138,11 @@ impl Disk {
             let Some(name) = name.to_str() else { continue };
             match name.split_once('.') {
                 None => listing.segments.extend(name.parse::<Name>()),
-                Some((name, "new")) => listing.unfinished.extend(name.parse::<Name>()),
-                Some((epoch, kind)) => {
-                    let mark = match kind {
-                        "live" => Mark::Live,
-                        "past" => Mark::Past,
-                        _ => continue,
-                    };
-                    listing.marks.extend(epoch.parse::<u64>().map(|epoch| (epoch, mark)));
+                Some((segment, rest)) if rest.rsplit('.').next() == Some("new") => {
+                    let segment = segment.parse::<Name>();
+                    listing.unfinished.extend(segment.map(|segment| (segment, name.to_owned())));
                 }
+                Some(_) => listing.marks.extend(parse_mark(name)),
             }
         }
         Ok(listing)
@@ -134,38 +150,74 @@ impl Disk {
 
     /// Makes a segment that begins with these records. It is there, whole, or it is not.
     pub fn create(&self, header: &Header, records: &[u8]) -> Result<(File, u64), Fault> {
+        let unfinished = self.unfinished(header.name());
+        let made = self.create_as(&unfinished, header, records);
+        if made.is_err() {
+            // Nobody comes back to it. If this fails, a later owner deletes it.
+            let _ = fs::remove_file(&unfinished);
+        }
+        made
+    }
+
+    /// Where a segment is made. Two that make the first one of a database do not share a file. Of a
+    /// forked process the child has the parent's random numbers, but not its id.
+    pub fn unfinished(&self, name: Name) -> PathBuf {
+        let maker = format!("{}-{:08x}", std::process::id(), random());
+        self.dir.join(format!("{name}.{maker}.new"))
+    }
+
+    fn create_as(
+        &self,
+        unfinished: &Path,
+        header: &Header,
+        records: &[u8],
+    ) -> Result<(File, u64), Fault> {
         let name = header.name();
         let failed = |error| Fault::io("make", name, error);
-        let unfinished = self.dir.join(format!("{name}.new"));
-        let mut file = File::create(&unfinished).map_err(failed)?;
+        let mut file = File::create_new(unfinished).map_err(failed)?;
         let bytes = [&header.encode(), records].concat();
         file.write_all(&bytes).map_err(failed)?;
         file.set_len(padded(bytes.len() as u64)).map_err(failed)?;
         file.lock().map_err(failed)?;
-        if self.fsync {
+        // An owner that does not sync takes over from one that did: if the machine fails, what that
+        // one has reported must be found, here or where it was before. A test cannot see this.
+        let is_taken = matches!(header.origin, Origin::Taken(_));
+        if self.fsync || is_taken {
             file.sync_all().map_err(failed)?;
         }
-        fs::rename(&unfinished, self.path(name)).map_err(failed)?;
-        self.sync_dir(&self.dir)?;
+        fs::rename(unfinished, self.path(name)).map_err(failed)?;
+        if self.fsync || is_taken {
+            self.sync_names(&self.dir)?;
+        }
         Ok((file, bytes.len() as u64))
     }
 
-    /// Shows that somebody is taking the log over, for as long as the file is open.
-    pub fn enter(&self) -> Result<File, Fault> {
+    /// Shows that somebody is taking the log over, for as long as the value lives.
+    pub fn enter(&self) -> Result<Entered, Fault> {
+        let failed = |error| self.failed("lock", error);
         let path = self.dir.join(OPENING);
-        let entered = File::options().create(true).append(true).open(path).and_then(|file| {
-            file.lock_shared()?;
-            Ok(file)
-        });
-        entered.map_err(|error| self.failed("lock", error))
+        let file = File::options().create(true).append(true).open(path).map_err(failed)?;
+        for _ in 0..ENTER_TRIES_MAX {
+            if is_locked_by_us(file.try_lock_shared()).map_err(failed)? {
+                return Ok(Entered(file));
+            }
+            std::thread::sleep(ENTER_PAUSE);
+        }
+        let what = format!("somebody holds the lock on `{OPENING}`");
+        Err(failed(io::Error::new(ErrorKind::TimedOut, what)))
     }
 
     /// Whether nobody is taking the log over at this moment.
     pub fn is_quiet(&self) -> Result<bool, Fault> {
-        let file = File::open(self.dir.join(OPENING));
-        // Closed at once: nobody waits for a reader.
-        is_unlocked(file.and_then(|file| Ok(file.try_lock()?)))
-            .map_err(|error| self.failed("lock", error))
+        let file = match File::open(self.dir.join(OPENING)) {
+            // Nobody ever has.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+            file => file.map_err(|error| self.failed("lock", error))?,
+        };
+        let tried = is_locked_by_us(file.try_lock());
+        // At once: nobody waits long for a reader.
+        unlock(&file);
+        tried.map_err(|error| self.failed("lock", error))
     }
 
     /// Shows that the owner of this epoch has its first segment and may write.
@@ -197,9 +249,11 @@ impl Disk {
 
     /// Whether the owner of this segment has ended: then nobody will ever write to it.
     pub fn is_final(&self, name: Name) -> Result<bool, Fault> {
-        let file = File::open(self.path(name));
-        is_unlocked(file.and_then(|file| Ok(file.try_lock_shared()?)))
-            .map_err(|error| Fault::io("lock", name, error))
+        let failed = |error| Fault::io("lock", name, error);
+        let file = File::open(self.path(name)).map_err(failed)?;
+        let tried = is_locked_by_us(file.try_lock_shared());
+        unlock(&file);
+        tried.map_err(failed)
     }
 
     /// Bytes of a segment.
@@ -233,8 +287,8 @@ impl Disk {
         for name in listing.segments.iter().filter(is_past) {
             self.remove(*name)?;
         }
-        for name in listing.unfinished.iter().filter(|name| name.epoch < epoch) {
-            gone(fs::remove_file(self.dir.join(format!("{name}.new"))))?;
+        for (_, file) in listing.unfinished.iter().filter(|(name, _)| name.epoch < epoch) {
+            gone(fs::remove_file(self.dir.join(file)))?;
         }
         for (older, mark) in listing.marks.range(..epoch) {
             gone(fs::remove_file(self.mark_path(*older, *mark)))?;
@@ -246,11 +300,13 @@ impl Disk {
         self.dir.join(mark_name(epoch, mark))
     }
 
-    fn sync_dir(&self, dir: &Path) -> Result<(), Fault> {
-        if !self.fsync {
-            return Ok(());
-        }
+    /// Makes the names in a directory durable.
+    fn sync_names(&self, dir: &Path) -> Result<(), Fault> {
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| self.failed("sync", error))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<(), Fault> {
+        if self.fsync { self.sync_names(dir) } else { Ok(()) }
     }
 
     fn failed(&self, doing: &'static str, source: io::Error) -> Fault {
@@ -276,12 +332,31 @@ pub(super) const fn padded(used_bytes: u64) -> u64 {
     (used_bytes + HEAD_BYTES as u64).next_multiple_of(STEP_BYTES)
 }
 
-fn is_unlocked(tried: io::Result<()>) -> io::Result<bool> {
+fn is_locked_by_us(tried: Result<(), TryLockError>) -> io::Result<bool> {
     match tried {
         Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-        Err(error) => Err(error),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Closing the file is not enough: a child that was forked meanwhile has it open, and would keep the
+/// lock. There is nothing to be done about a failure, and nothing that is known to cause one.
+fn unlock(file: &File) {
+    let _ = file.unlock();
+}
+
+/// A mark has the name that we would give it, or it is none: another name would not be found when the
+/// mark is to be moved.
+fn parse_mark(name: &str) -> Option<(u64, Mark)> {
+    let (epoch, kind) = name.split_once('.')?;
+    let mark = match kind {
+        "live" => Mark::Live,
+        "past" => Mark::Past,
+        _ => return None,
+    };
+    let epoch = epoch.parse().ok()?;
+    (mark_name(epoch, mark) == name).then_some((epoch, mark))
 }
 
 fn mark_name(epoch: u64, mark: Mark) -> String {

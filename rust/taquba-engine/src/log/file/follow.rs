@@ -6,7 +6,9 @@
 //! 2. What is shown is durable: the file is synced before its end is told.
 //! 3. What is shown stays: bytes of an owner that has been fenced are shown only when it is settled which
 //!    of them count. An owner whose mark stands after its segment was read had not been fenced
-//!    before, and whoever fences it will find what was read.
+//!    before, and whoever fences it will find what was read. Nothing is shown while somebody is
+//!    taking the log over: the newest segment may be that of an older opener, who has copied what a
+//!    newer one has not seen and will leave out.
 //!
 //! If a new owner dies before it has said what counts while the old one still runs, nobody can say it:
 //! reading is refused until the next one opens.
@@ -58,17 +60,18 @@ pub(super) struct Follower {
     /// Places of the last look: a log that is followed is not read from its beginning each time.
     places: Arc<Mutex<Vec<Place>>>,
     looks_max: u32,
+    look_pause: Duration,
 }
 
 impl Follower {
     pub fn new(disk: Disk) -> Self {
-        Self { disk, places: Arc::default(), looks_max: LOOKS_MAX }
+        Self { disk, places: Arc::default(), looks_max: LOOKS_MAX, look_pause: LOOK_PAUSE }
     }
 
     /// One that does not wait for a log to come to rest.
     #[cfg(test)]
     pub fn impatient(disk: Disk) -> Self {
-        Self { looks_max: 3, ..Self::new(disk) }
+        Self { looks_max: 3, look_pause: Duration::from_millis(1), ..Self::new(disk) }
     }
 
     /// The last record that is durable and stays; `after_id` if there is none behind it.
@@ -88,7 +91,7 @@ impl Follower {
                     return Ok(last_id.max(after_id));
                 }
                 Standing::Sound | Standing::Superseded => {}
-                Standing::Unsettled => std::thread::sleep(LOOK_PAUSE),
+                Standing::Unsettled => std::thread::sleep(self.look_pause),
             }
         }
         let source = io::Error::new(io::ErrorKind::TimedOut, "it is being taken over");
@@ -109,14 +112,14 @@ impl Follower {
     }
 
     fn standing(&self, newest: Name) -> Result<Standing, Fault> {
-        if self.disk.has_mark(newest.epoch, Mark::Live)? {
-            return Ok(Standing::Sound);
-        }
         // An owner that never had its mark has written nothing of its own. Of one that was fenced all
-        // counts if it is gone, unless somebody has read its segment before it went and is about
-        // to say so. In this order: whoever comes later finds the segment as it is.
-        let is_fenced = self.disk.has_mark(newest.epoch, Mark::Past)?;
-        let is_settled = !is_fenced || (self.disk.is_final(newest)? && self.disk.is_quiet()?);
+        // counts if it is gone. Whichever it is, somebody may have read the log before, and be about
+        // to say what counts. In this order: whoever comes later finds the segment as it is, and
+        // whoever was there and is through is in the listing.
+        let may_count = self.disk.has_mark(newest.epoch, Mark::Live)?
+            || !self.disk.has_mark(newest.epoch, Mark::Past)?
+            || self.disk.is_final(newest)?;
+        let is_settled = may_count && self.disk.is_quiet()?;
         if self.disk.list()?.segments.last() != Some(&newest) {
             return Ok(Standing::Superseded);
         }

@@ -166,7 +166,7 @@ impl WriterInit for Opener {
         *self.log.known.lock() = known;
         let replay = Replay::new(self.log.disk.clone(), taken.parts.clone(), bounds.after_id);
         let (known, counters) = (Arc::clone(&self.log.known), Arc::clone(&self.counters));
-        let writer = Writer::start(taken, bounds.after_id, known, counters);
+        let writer = Writer::start(taken, bounds.after_id, known, counters)?;
         Ok(WriterInitResult { replay_iterator: Box::new(replay), wal_writer: Box::new(writer) })
     }
 }

@@ -9,7 +9,9 @@
 //! 3. What must be seen by every process, locks and the names in a directory, is trusted on file systems of
 //!    this machine alone.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::Path as FilePath;
 
 use super::disk::{Disk, LOG_DIR};
@@ -28,10 +30,10 @@ pub(in crate::log) const SIGNPOST: &str = "log-is-a-file";
 /// The log of a database that is there; `None` if it has SlateDB's own.
 pub(in crate::log) fn find(dir: &LocalDir, name: &str) -> Result<Option<FileLog>> {
     let path = dir.path.join(LOG_DIR);
-    if !path.is_dir() {
+    if !is_dir(&path).map_err(|fault| of_file(name, &fault))? {
         return Ok(None);
     }
-    if has_objects(dir) {
+    if has_objects(dir).map_err(|fault| of_file(name, &fault))? {
         return Err(Error::Corrupted {
             path: name.to_owned(),
             detail: format!("it has two logs, `{LOG_DIR}` and `{OBJECTS_DIR}`"),
@@ -47,7 +49,7 @@ pub(in crate::log) fn find(dir: &LocalDir, name: &str) -> Result<Option<FileLog>
 
 /// The same for somebody who may make the database.
 pub(in crate::log) fn find_or_make(dir: &LocalDir, name: &str) -> Result<Option<FileLog>> {
-    let is_new = !has_entries(&dir.path.join(MANIFEST_DIR)) && !has_objects(dir);
+    let is_new = is_new(dir).map_err(|fault| of_file(name, &fault))?;
     if is_new && is_of_this_machine(&dir.path) {
         make(dir).map_err(|fault| of_file(name, &fault))?;
     }
@@ -61,14 +63,43 @@ fn make(dir: &LocalDir) -> std::result::Result<(), Fault> {
     Disk::new(dir.path.join(LOG_DIR), dir.fsync).make()
 }
 
-/// Whether there is a log of the other kind.
-fn has_objects(dir: &LocalDir) -> bool {
-    let entries = fs::read_dir(dir.path.join(OBJECTS_DIR)).into_iter().flatten();
-    entries.into_iter().any(|entry| entry.is_ok_and(|entry| entry.file_name() != SIGNPOST))
+fn is_new(dir: &LocalDir) -> std::result::Result<bool, Fault> {
+    Ok(!has_entry(&dir.path.join(MANIFEST_DIR), |_| true)? && !has_objects(dir)?)
 }
 
-fn has_entries(dir: &FilePath) -> bool {
-    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
+/// Whether there is a log of the other kind.
+fn has_objects(dir: &LocalDir) -> std::result::Result<bool, Fault> {
+    has_entry(&dir.path.join(OBJECTS_DIR), |name| name != SIGNPOST)
+}
+
+/// Whether a directory has such an entry. One that cannot be read is not taken for one that is not
+/// there: the database would get a second log.
+fn has_entry(
+    dir: &FilePath,
+    is_meant: impl Fn(&OsStr) -> bool,
+) -> std::result::Result<bool, Fault> {
+    let failed = |source| Fault::Io { doing: "list", file: dir.display().to_string(), source };
+    let Some(entries) = there(fs::read_dir(dir)).map_err(failed)? else { return Ok(false) };
+    for entry in entries {
+        if is_meant(&entry.map_err(failed)?.file_name()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_dir(path: &FilePath) -> std::result::Result<bool, Fault> {
+    let failed = |source| Fault::Io { doing: "open", file: path.display().to_string(), source };
+    let meta = there(fs::metadata(path)).map_err(failed)?;
+    Ok(meta.is_some_and(|meta| meta.is_dir()))
+}
+
+/// `None` if there is nothing.
+fn there<T>(looked: io::Result<T>) -> io::Result<Option<T>> {
+    match looked {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        looked => looked.map(Some),
+    }
 }
 
 /// Whether this is a file system that no other machine writes to. One that we do not know may be.

@@ -1,14 +1,16 @@
 //! The bytes of a segment.
 //!
 //! ```text
-//! segment = "taquba log 1\n" | length u32 | crc u32 | Header (postcard)
+//! segment = "taquba log 2\n" | length u32 | crc u32 | Header (postcard)
 //!           record*
 //!           zeros
-//! record  = length u32 | crc u32 | id u64 | kind u8 | body
+//! record  = length u32 | crc u32 | id u64, mixed with the salt | kind u8 | body
 //! ```
 //!
 //! Integers are little-endian. The checksum of a record covers its length, id, kind and body, and begins
-//! with the segment's salt: neither another segment's bytes nor a payload can pass for a record.
+//! with the segment's salt: neither another segment's bytes nor a payload can pass for a record. The id
+//! is mixed with it as well, so that a payload cannot even have what looks like the beginning of one,
+//! and nobody has to try the checksums of what it says.
 //!
 //! # Invariants
 //!
@@ -20,7 +22,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -30,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Fault;
 
-const MAGIC: &[u8; 13] = b"taquba log 1\n";
+const MAGIC: &[u8; 13] = b"taquba log 2\n";
 
 /// Largest header that is read. Ours have some 40 bytes for each older segment they name.
 const HEADER_BYTES_MAX: usize = 1024 * 1024;
@@ -40,6 +42,20 @@ pub(super) const HEAD_BYTES: usize = 17;
 
 /// Files grow in steps of zeros, without blocks of the disk behind them.
 pub(super) const STEP_BYTES: u64 = 256 * 1024;
+
+/// A segment of this size is followed by another one. Whole segments are deleted, so this is about
+/// what a log keeps beyond its need.
+#[cfg(not(test))]
+pub(super) const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Small, so that tests get to see several.
+#[cfg(test)]
+pub(super) const SEGMENT_BYTES_MAX: u64 = 64 * 1024;
+
+/// Longest file that can be a segment: one that is almost full, the largest record whose length can be
+/// written, the seal, and the zeros behind it.
+pub(super) const LENGTH_MAX: u64 =
+    HEADER_BYTES_MAX as u64 + SEGMENT_BYTES_MAX + u32::MAX as u64 + 4 * STEP_BYTES;
 
 /// What a segment is called: whose it is, and the id of its first record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +77,9 @@ impl FromStr for Name {
         let (epoch, first_id) = text.split_once('-').ok_or(())?;
         let number = |digits: &str| digits.parse::<u64>().map_err(drop);
         let name = Self { epoch: number(epoch)?, first_id: number(first_id)? };
-        if name.to_string() == text { Ok(name) } else { Err(()) }
+        // There is a record before the first one, by number, and one behind it.
+        let is_possible = !matches!(name.first_id, 0 | u64::MAX);
+        if is_possible && name.to_string() == text { Ok(name) } else { Err(()) }
     }
 }
 
@@ -149,10 +167,15 @@ impl Kind {
 pub(super) fn seal_frame(frame: &mut [u8], salt: u32, id: u64, kind: Kind) {
     let length = u32::try_from(frame.len() - HEAD_BYTES).expect("a group is bounded");
     frame[0..4].copy_from_slice(&length.to_le_bytes());
-    frame[8..16].copy_from_slice(&id.to_le_bytes());
+    frame[8..16].copy_from_slice(&(id ^ mask(salt)).to_le_bytes());
     frame[16] = kind.byte();
     let crc = checksum(salt, &frame[0..4], &frame[8..]);
     frame[4..8].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// What ids are mixed with.
+fn mask(salt: u32) -> u64 {
+    u64::from(salt) << 32 | u64::from(salt)
 }
 
 fn checksum(salt: u32, length: &[u8], rest: &[u8]) -> u32 {
@@ -163,7 +186,7 @@ fn checksum(salt: u32, length: &[u8], rest: &[u8]) -> u32 {
 }
 
 /// What precedes the body of a record, as read.
-struct Head {
+pub(super) struct Head {
     length: u32,
     crc: u32,
     id: u64,
@@ -171,12 +194,12 @@ struct Head {
 }
 
 impl Head {
-    fn of(bytes: &[u8; HEAD_BYTES]) -> Self {
+    fn of(bytes: &[u8; HEAD_BYTES], salt: u32) -> Self {
         let [l0, l1, l2, l3, c0, c1, c2, c3, id @ .., kind] = *bytes;
         Self {
             length: u32::from_le_bytes([l0, l1, l2, l3]),
             crc: u32::from_le_bytes([c0, c1, c2, c3]),
-            id: u64::from_le_bytes(id),
+            id: u64::from_le_bytes(id) ^ mask(salt),
             kind,
         }
     }
@@ -233,7 +256,7 @@ impl SegmentReader {
         if !self.has(HEAD_BYTES as u64)? || self.read(&mut bytes)?.is_none() {
             return Ok(None);
         }
-        let head = Head::of(&bytes);
+        let head = Head::of(&bytes, self.salt);
         if head.id != id {
             return Ok(None);
         }
@@ -313,26 +336,71 @@ impl SegmentReader {
 
     /// Whether a record with a higher id is somewhere behind this place.
     fn holds_record_behind(&mut self, id: u64) -> Result<bool, Fault> {
-        let mut rest = Vec::new();
-        let read = self.file.seek(SeekFrom::Start(self.at));
-        let read = read.and_then(|_| self.file.read_to_end(&mut rest));
-        read.map_err(|error| Fault::io("read", self.name, error))?;
-        let count_max = (rest.len() / HEAD_BYTES) as u64;
-        let is_record = |place: usize| {
-            let head = rest[place..].first_chunk::<HEAD_BYTES>().map(Head::of);
-            head.is_some_and(|head| {
-                let end = place + HEAD_BYTES + head.length as usize;
-                (1..=count_max).contains(&head.id.wrapping_sub(id))
-                    && Kind::of(head.kind).is_some()
-                    && end <= rest.len()
-                    && checksum(self.salt, &rest[place..place + 4], &rest[place + 8..end])
-                        == head.crc
-            })
-        };
-        // The usual tail is zeros: half a megabyte of them should not cost a millisecond.
-        let used = rest.len() - rest.iter().rev().take_while(|byte| **byte == 0).count();
-        Ok((0..used).any(is_record))
+        self.finds_record_behind(id).map_err(|error| Fault::io("read", self.name, error))
     }
+
+    fn finds_record_behind(&mut self, id: u64) -> io::Result<bool> {
+        const PIECE_BYTES: u64 = 256 * 1024;
+        let end = self.file.get_ref().metadata()?.len();
+        let count_max = end.saturating_sub(self.at) / HEAD_BYTES as u64;
+        let (mut at, mut piece) = (self.at, Vec::new());
+        loop {
+            piece.clear();
+            self.file.seek(SeekFrom::Start(at))?;
+            self.file.by_ref().take(PIECE_BYTES).read_to_end(&mut piece)?;
+            for (place, head) in heads(&piece, self.salt, id, count_max) {
+                let begin = at + place as u64;
+                let is_within = begin + HEAD_BYTES as u64 + u64::from(head.length) <= end;
+                if is_within && self.is_whole(begin, &head)? {
+                    return Ok(true);
+                }
+            }
+            if piece.len() < HEAD_BYTES {
+                return Ok(false);
+            }
+            // The next piece begins with the first head that did not fit into this one.
+            at += (piece.len() - (HEAD_BYTES - 1)) as u64;
+        }
+    }
+
+    /// Whether the record that begins with this head is as it was written.
+    fn is_whole(&mut self, begin: u64, head: &Head) -> io::Result<bool> {
+        let mut bytes = [0; HEAD_BYTES];
+        self.file.seek(SeekFrom::Start(begin))?;
+        self.file.read_exact(&mut bytes)?;
+        let mut hasher = Hasher::new_with_initial(self.salt);
+        hasher.update(&bytes[0..4]);
+        hasher.update(&bytes[8..]);
+        let mut left = head.length as usize;
+        while left > 0 {
+            let read = self.file.fill_buf()?;
+            let read = &read[..read.len().min(left)];
+            if read.is_empty() {
+                return Ok(false);
+            }
+            hasher.update(read);
+            let count = read.len();
+            self.file.consume(count);
+            left -= count;
+        }
+        Ok(hasher.finalize() == head.crc)
+    }
+}
+
+/// Where records with higher ids may begin in these bytes. A head ends with its kind, which is not
+/// zero: the usual tail, zeros, is passed at once.
+pub(super) fn heads(
+    bytes: &[u8],
+    salt: u32,
+    id: u64,
+    count_max: u64,
+) -> impl Iterator<Item = (usize, Head)> {
+    let used = bytes.len() - bytes.iter().rev().take_while(|byte| **byte == 0).count();
+    bytes[..used].windows(HEAD_BYTES).enumerate().filter_map(move |(place, bytes)| {
+        let head = Head::of(bytes.first_chunk()?, salt);
+        let is_higher = (1..=count_max).contains(&head.id.wrapping_sub(id));
+        (is_higher && Kind::of(head.kind).is_some()).then_some((place, head))
+    })
 }
 
 /// What a segment holds that may have been cut short by a crash.
@@ -356,6 +424,10 @@ fn open(path: &Path, name: Name) -> Result<(BufReader<File>, u64), Fault> {
         Err(error) => return Err(Fault::io("open", name, error)),
     };
     let meta = file.metadata().map_err(|error| Fault::io("open", name, error))?;
+    // A record is held in memory, and its length is believed as far as the file goes.
+    if meta.len() > LENGTH_MAX {
+        return Err(Fault::damaged(name, "is longer than any segment"));
+    }
     Ok((BufReader::with_capacity(BUFFER_BYTES, file), meta.len()))
 }
 

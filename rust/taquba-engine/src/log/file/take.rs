@@ -27,11 +27,17 @@
 //! died, or failed, in its sync, and another sync of the same file would not tell. It is copied into
 //! the new segment, with the same id.
 
+use std::io;
+
 use super::Fault;
 use super::chain::Chain;
 use super::disk::{Disk, LOG_DIR, Step};
 use super::segment::{HEAD_BYTES, Name, Origin, Part};
 use super::tape::Tape;
+
+/// Looks for marks of older owners. Each of them makes one mark, so that each further look is due to
+/// one more that opened at this moment.
+const LOOKS_MAX: u32 = 1_000;
 
 /// What SlateDB's manifest says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +75,7 @@ impl Taken {
 pub(super) fn take(disk: &Disk, bounds: Bounds) -> Result<Taken, Fault> {
     let Bounds { epoch, after_id, seen_id } = bounds;
     let _entered = disk.enter()?;
+    let mut look_count = 0;
     loop {
         let listing = disk.list()?;
         let newest = listing.segments.last().map_or(0, |name| name.epoch);
@@ -77,6 +84,10 @@ pub(super) fn take(disk: &Disk, bounds: Bounds) -> Result<Taken, Fault> {
         }
         if !disk.fence_before(epoch, &listing)? {
             break;
+        }
+        look_count += 1;
+        if look_count == LOOKS_MAX {
+            return Err(refused(io::Error::other("the marks of older owners come back")));
         }
     }
     reach(disk, Step::Fenced)?;
@@ -118,6 +129,9 @@ pub(super) fn take(disk: &Disk, bounds: Bounds) -> Result<Taken, Fault> {
 }
 
 fn reach(disk: &Disk, step: Step) -> Result<(), Fault> {
-    let failed = |source| Fault::Io { doing: "take over", file: LOG_DIR.to_owned(), source };
-    disk.reach(step).map_err(failed)
+    disk.reach(step).map_err(refused)
+}
+
+fn refused(source: io::Error) -> Fault {
+    Fault::Io { doing: "take over", file: LOG_DIR.to_owned(), source }
 }

@@ -15,16 +15,9 @@ use std::io::{self, Write as _};
 
 use super::Fault;
 use super::disk::{Disk, Mark, Step, padded};
-use super::segment::{HEAD_BYTES, Header, Kind, Name, Origin, STEP_BYTES, seal_frame};
-
-/// A segment of this size is followed by another one. Whole segments are deleted, so this is about
-/// what a log keeps beyond its need.
-#[cfg(not(test))]
-const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// Small, so that tests get to see several.
-#[cfg(test)]
-pub(super) const SEGMENT_BYTES_MAX: u64 = 64 * 1024;
+use super::segment::{
+    HEAD_BYTES, Header, Kind, Name, Origin, SEGMENT_BYTES_MAX, STEP_BYTES, seal_frame,
+};
 
 /// The segment that is being written.
 #[derive(Debug)]
@@ -133,7 +126,7 @@ impl Tape {
 
 /// A number that nobody outside can know: what a payload would have to begin with to be taken for a
 /// record.
-fn random() -> u32 {
+pub(super) fn random() -> u32 {
     let number = RandomState::new().build_hasher().finish();
     u32::try_from(number & u64::from(u32::MAX)).expect("it is masked")
 }

@@ -119,7 +119,7 @@ impl Store {
         names.push(taken.tape.name());
         let known = Known::new(Mutex::new(names));
         let next_seq = replayed.len() as u64 + 1;
-        let writer = Writer::start(taken, bounds.after_id, Arc::clone(&known), Arc::default());
+        let writer = Writer::start(taken, bounds.after_id, Arc::clone(&known), Arc::default())?;
         Ok(Owner { writer, known, disk, replayed, next_seq })
     }
 

@@ -7,6 +7,7 @@
 //! 2. A group is durable before the next one is begun: only the last record of a log can be torn.
 //! 3. The first failure ends the log. What waits then, and what comes later, gets the same failure.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -21,6 +22,7 @@ use tokio::sync::oneshot;
 
 use super::Fault;
 use super::collect::Known;
+use super::disk::LOG_DIR;
 use super::rows;
 use super::segment::{HEAD_BYTES, Kind};
 use super::take::Taken;
@@ -144,7 +146,12 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread that writes. It ends with this value, or with the first failure.
-    pub fn start(taken: Taken, after_id: u64, known: Known, counters: Arc<Counters>) -> Self {
+    pub fn start(
+        taken: Taken,
+        after_id: u64,
+        known: Known,
+        counters: Arc<Counters>,
+    ) -> Result<Self, Fault> {
         let (work, orders) = channel();
         let crowded_id = (taken.parts.len() > REPLAY_PARTS_MAX).then_some(after_id);
         let shared = Shared {
@@ -160,15 +167,16 @@ impl Writer {
         };
         let scribe = Scribe { tape: taken.tape, shared: shared.clone(), known, counters };
         let thread = std::thread::Builder::new().name("taquba-log".to_owned());
-        thread.spawn(move || scribe.run(&orders)).expect("the system has threads");
-        Self {
+        // A process or a machine may have as many threads as it is allowed.
+        thread.spawn(move || scribe.run(&orders)).map_err(no_thread)?;
+        Ok(Self {
             shared,
             work,
             group: Group::default(),
             next_id: taken.last_id + 1,
             crowded_id,
             replayed: Mutex::new((after_id, 0)),
-        }
+        })
     }
 
     fn send(&self, work: Work) -> Result<(), WalError> {
@@ -261,6 +269,10 @@ impl WalWriter for Writer {
         }
         self.answer(Work::Close).await
     }
+}
+
+fn no_thread(source: io::Error) -> Fault {
+    Fault::Io { doing: "start a thread for", file: LOG_DIR.to_owned(), source }
 }
 
 /// The thread.

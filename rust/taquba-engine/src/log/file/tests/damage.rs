@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
-use super::super::segment::SegmentReader;
+use super::super::segment::{HEAD_BYTES, Kind, LENGTH_MAX, SegmentReader, heads};
 use super::*;
 
 const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -240,4 +240,61 @@ async fn a_payload_that_looks_like_a_record_does_not_pass_for_one() {
     overwrite(&path, places[1], &[0xFF]);
 
     assert_eq!(store.rows().await.expect("it may be torn"), ["a"]);
+}
+
+#[tokio::test]
+async fn a_payload_full_of_beginnings_of_records_has_none_of_them_tried() {
+    const HEAD_COUNT: u64 = 60_000;
+    let mut payload = Vec::new();
+    for number in 0..HEAD_COUNT {
+        payload.extend_from_slice(&500_000_u32.to_le_bytes());
+        payload.extend_from_slice(&[0xC5; 4]);
+        payload.extend_from_slice(&(number % 1_000 + 3).to_le_bytes());
+        payload.push(1);
+    }
+    assert_eq!(payload.len() as u64, HEAD_COUNT * HEAD_BYTES as u64);
+    let count = |bytes: &[u8], salt| heads(bytes, salt, 2, 100_000).count() as u64;
+    assert_eq!(count(&payload, 0), HEAD_COUNT, "whoever knew the salt could do it");
+    let store = Store::new();
+    let mut owner = store.open().await.expect("the disk is fine");
+    owner.commit("a").await.expect("the disk is fine");
+    owner.commit_with("b", payload).await.expect("the disk is fine");
+    let (path, places) = newest(&store);
+    let name = *store.segments().last().expect("there is one");
+    let (_, header) = SegmentReader::open(&path, name).expect("it is whole");
+    overwrite(&path, places[1], &[0xFF]);
+
+    assert_eq!(count(&fs::read(&path).expect("it is there"), header.salt), 0);
+    assert_eq!(store.rows().await.expect("it may be torn"), ["a"]);
+}
+
+#[test]
+fn a_record_behind_a_damaged_one_is_found_wherever_it_begins() {
+    // What is read at once is not what a record begins at.
+    for length in (262_080..262_150).step_by(3) {
+        let store = Store::new();
+        // Without a database, which would go on in another segment.
+        let mut tape = take(&store.disk(), store.bounds()).expect("nobody is in the way").tape;
+        for (id, length) in [(1, length), (2, 600_000)] {
+            let mut frame = vec![0xFF; HEAD_BYTES + length];
+            tape.append(&mut frame, id, Kind::Rows).expect("the disk is fine");
+        }
+        let (path, places) = newest(&store);
+        assert_eq!(places.len(), 3);
+        overwrite(&path, places[0] + 1_000, &[0]);
+
+        let error = take(&store.disk(), store.bounds()).expect_err("there is a record behind it");
+        assert!(error.to_string().contains("at record 1"), "{length}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_longer_than_any_segment_is_not_read() {
+    let store = written(&KEYS).await;
+    let (path, _) = newest(&store);
+    let file = OpenOptions::new().write(true).open(&path).expect("it is there");
+    file.set_len(LENGTH_MAX + 1).expect("the disk is fine");
+
+    let error = take(&store.disk(), store.bounds()).expect_err("it is none of ours");
+    assert!(error.to_string().contains("longer than any segment"), "{error}");
 }

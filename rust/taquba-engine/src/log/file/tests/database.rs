@@ -222,3 +222,25 @@ fn a_log_is_made_once_and_only_where_it_can_be_trusted() {
     let refused = find_or_make(&place("file"), "file").err();
     assert!(matches!(refused, Some(Error::StoreUnavailable { .. })), "{refused:?}");
 }
+
+#[test]
+fn a_directory_that_cannot_be_looked_into_is_not_taken_for_one_that_is_not_there() {
+    for name in ["log", "wal", "manifest"] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let place = LocalDir { path: dir.path().to_owned(), fsync: true };
+        if name == "wal" {
+            fs::create_dir(dir.path().join("log")).expect("the disk is fine");
+        }
+        // A link to itself leads nowhere.
+        std::os::unix::fs::symlink(name, dir.path().join(name)).expect("the disk is fine");
+
+        let made = find_or_make(&place, "name").err();
+
+        assert!(matches!(made, Some(Error::StoreUnavailable { .. })), "{name}: {made:?}");
+        if name != "manifest" {
+            let found = find(&place, "name").err();
+            assert!(matches!(found, Some(Error::StoreUnavailable { .. })), "{name}: {found:?}");
+        }
+        assert!(!dir.path().join("log/0000000000-00000000000000000001").exists());
+    }
+}

@@ -194,3 +194,38 @@ async fn a_segment_that_goes_away_is_told() {
     let endless = WalFileRange::from(1..);
     assert!(matches!(reader.iterator(endless).await.err(), Some(WalError::InternalError(_))));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_opener_has_copied_is_not_shown_while_a_newer_one_says_what_counts() {
+    // With its mark and without.
+    for dies_at in [None, Some(Step::Published)] {
+        let store = written(&["a"]).await;
+        let mut old = store.open().await.expect("the disk is fine");
+        old.commit("b").await.expect("the disk is fine");
+        let (older, newer) = (store.bounds(), store.bounds());
+        let (disk, older_disk) = (store.disk(), store.disk());
+        let reader = Follower::impatient(store.disk());
+        let (seen, looked) = (Arc::new(Mutex::new(None)), reader.clone());
+        let (noted, handle) = (Arc::clone(&seen), tokio::runtime::Handle::current());
+        disk.script.once(Step::Surveyed, move || {
+            let written = handle.block_on(old.commit("never"));
+            assert!(matches!(written, Err(WalError::Fenced)), "{written:?}");
+            if let Some(step) = dies_at {
+                older_disk.script.once(step, || Err(io::Error::other("it dies here")));
+            }
+            let taken = take(&older_disk, older);
+            assert_eq!(taken.is_ok(), dies_at.is_none());
+            let copy = older_disk.list().expect("it is there").segments.pop_last();
+            assert_eq!(copy.map(|name| (name.epoch, name.first_id)), Some((older.epoch, 3)));
+            *noted.lock() = Some(handle.block_on(behind(&looked, 0)));
+            Ok(())
+        });
+
+        let taken = blocking(move || take(&disk, newer)).await.expect("the disk is fine");
+
+        let seen = seen.lock().take().expect("it has looked");
+        assert!(matches!(seen, Err(WalError::Unavailable(_))), "{dies_at:?}: {seen:?}");
+        assert_eq!(behind(&reader, 0).await.expect("it is settled"), ["a", "b"]);
+        drop(taken);
+    }
+}

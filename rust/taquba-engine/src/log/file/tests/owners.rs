@@ -3,6 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
+use super::super::disk::Mark;
 use super::super::segment::{HEAD_BYTES, Kind, Part};
 use super::super::tape::Tape;
 use super::*;
@@ -223,4 +224,47 @@ fn an_owner_that_dies_while_it_opens_leaves_the_log_to_the_next_one() {
             check_later_owners(&store, &expected);
         }
     }
+}
+
+#[test]
+fn a_name_that_is_nearly_that_of_a_mark_or_a_segment_is_nothing() {
+    let store = Store::new();
+    drop(start(&store));
+    let before = store.disk().list().expect("it is there");
+    let first_ids = [0, u64::MAX].map(|first_id| Name { epoch: 9, first_id }.to_string());
+    let names = ["0.live", "00000000000.live", "+0000000001.live", "9.past", "0000000009.lives"];
+    for name in names.into_iter().chain(first_ids.iter().map(String::as_str)) {
+        fs::write(store.log_dir().join(name), "").expect("the disk is fine");
+    }
+
+    assert_eq!(store.disk().list().expect("it is there"), before);
+    assert_eq!(before.marks.into_iter().collect::<Vec<_>>(), [(1, Mark::Live)]);
+    check_later_owners(&store, &["a".to_owned()]);
+}
+
+#[test]
+fn a_lock_that_somebody_keeps_is_told_and_a_copy_of_ours_does_not_keep_it() {
+    let store = Store::new();
+    let disk = store.disk();
+    assert!(disk.is_quiet().expect("it can be read"), "nobody has ever opened it");
+    let (entered, side_by_side) = (disk.enter().expect("free"), disk.enter().expect("shared"));
+    assert!(!disk.is_quiet().expect("it can be read"));
+    // As a child has it that was forked meanwhile.
+    let copies = [&entered, &side_by_side].map(|held| held.0.try_clone().expect("it is open"));
+    drop((entered, side_by_side));
+    assert!(disk.is_quiet().expect("it can be read"));
+    drop(copies);
+
+    let stranger = fs::File::open(store.log_dir().join("opening")).expect("it is there");
+    stranger.lock().expect("it is free");
+    let refused = take(&disk, store.bounds()).expect_err("it is held");
+    let Fault::Io { source, .. } = refused else { panic!("{refused}") };
+    assert!(source.to_string().contains("somebody holds the lock"), "{source}");
+
+    let freeing = thread::spawn(move || {
+        thread::sleep(std::time::Duration::from_millis(30));
+        drop(stranger);
+    });
+    drop(disk.enter().expect("it is let go soon"));
+    freeing.join().expect("it does not panic");
 }

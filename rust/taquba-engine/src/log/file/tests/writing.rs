@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use slatedb::wal::{WalEvent, WalFileRange, WalGc as _};
 
-use super::super::tape::SEGMENT_BYTES_MAX;
+use super::super::segment::SEGMENT_BYTES_MAX;
 use super::*;
 
 /// So large that two of them fill a segment.
@@ -223,4 +223,35 @@ async fn owners_that_come_and_go_without_a_table_are_noticed() {
     assert_eq!(owner.replayed.len(), 140);
     assert!(owner.writer.should_flush_memtable(0));
     assert!(!owner.writer.should_flush_memtable(140));
+}
+
+#[test]
+fn first_openers_do_not_share_a_file_and_what_they_leave_is_deleted() {
+    let store = Store::new();
+    let disk = store.disk();
+    fs::remove_file(disk.path(store.segments()[0])).expect("it is there");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| store.disk().make().expect("the disk is fine"));
+        }
+    });
+    let listing = disk.list().expect("it is there");
+    assert_eq!((listing.segments.len(), listing.unfinished.len()), (1, 0));
+
+    let name = |epoch| Name { epoch, first_id: 1 };
+    assert_ne!(disk.unfinished(name(0)), disk.unfinished(name(0)));
+    for file in [format!("{}.1-a.new", name(0)), format!("{}.new", name(1))] {
+        fs::write(store.log_dir().join(file), "half").expect("the disk is fine");
+    }
+    fs::write(store.log_dir().join(format!("{}.1-b.new", name(2))), "half").expect("it is fine");
+    assert_eq!(disk.list().expect("it is there").unfinished.len(), 3);
+    disk.tidy(2, &[]).expect("the disk is fine");
+    let left = disk.list().expect("it is there").unfinished;
+    assert_eq!(left.into_iter().map(|(name, _)| name.epoch).collect::<Vec<_>>(), [2]);
+
+    // What cannot be finished is not left either.
+    fs::create_dir(disk.path(name(3))).expect("the disk is fine");
+    let origin = segment::Origin::Rolled;
+    assert!(tape::Tape::create(&disk, name(3), origin, None).is_err());
+    assert_eq!(disk.list().expect("it is there").unfinished.len(), 1);
 }

@@ -44,7 +44,7 @@ use serde::de::Deserialize;
 use serde::ser::Serialize;
 
 /// The format this version writes and reads.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// The first byte of every value.
 const VERSION: u8 = 1;

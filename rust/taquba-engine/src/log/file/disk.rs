@@ -214,7 +214,11 @@ impl Disk {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
             file => file.map_err(|error| self.failed("lock", error))?,
         };
-        let tried = is_locked_by_us(file.try_lock());
+        let tried = match is_locked_by_us(file.try_lock()) {
+            // Owners that are opening share it. Somebody who has it alone is a reader as we are.
+            Ok(false) => is_locked_by_us(file.try_lock_shared()).map(|is_shared| !is_shared),
+            tried => tried,
+        };
         // At once: nobody waits long for a reader.
         unlock(&file);
         tried.map_err(|error| self.failed("lock", error))
@@ -262,10 +266,11 @@ impl Disk {
         meta.map(|meta| meta.len()).map_err(|error| Fault::io("open", name, error))
     }
 
-    /// Makes durable what an owner that did not sync has left.
+    /// Makes durable what an owner that did not sync has left, whatever the options of this one: the
+    /// list that names it is durable too, and would promise what is not there.
     pub fn sync(&self, name: Name) -> Result<(), Fault> {
         let synced = File::open(self.path(name)).and_then(|file| file.sync_data());
-        if self.fsync { synced.map_err(|error| Fault::io("sync", name, error)) } else { Ok(()) }
+        synced.map_err(|error| Fault::io("sync", name, error))
     }
 
     /// Whether a segment was last written so long ago.
@@ -342,7 +347,7 @@ fn is_locked_by_us(tried: Result<(), TryLockError>) -> io::Result<bool> {
 
 /// Closing the file is not enough: a child that was forked meanwhile has it open, and would keep the
 /// lock. There is nothing to be done about a failure, and nothing that is known to cause one.
-fn unlock(file: &File) {
+pub(super) fn unlock(file: &File) {
     let _ = file.unlock();
 }
 

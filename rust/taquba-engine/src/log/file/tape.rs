@@ -14,7 +14,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Write as _};
 
 use super::Fault;
-use super::disk::{Disk, Mark, Step, padded};
+use super::disk::{Disk, Mark, Step, padded, unlock};
 use super::segment::{
     HEAD_BYTES, Header, Kind, Name, Origin, SEGMENT_BYTES_MAX, STEP_BYTES, seal_frame,
 };
@@ -35,6 +35,12 @@ pub(super) struct Tape {
 
 /// A record to begin a segment with: its id and its frame.
 pub(super) type FirstRecord = (u64, Vec<u8>);
+
+impl Drop for Tape {
+    fn drop(&mut self) {
+        unlock(&self.file);
+    }
+}
 
 impl Tape {
     /// Makes a segment.

@@ -257,6 +257,7 @@ fn a_lock_that_somebody_keeps_is_told_and_a_copy_of_ours_does_not_keep_it() {
 
     let stranger = fs::File::open(store.log_dir().join("opening")).expect("it is there");
     stranger.lock().expect("it is free");
+    assert!(disk.is_quiet().expect("it can be read"), "whoever has it alone does not open the log");
     let refused = take(&disk, store.bounds()).expect_err("it is held");
     let Fault::Io { source, .. } = refused else { panic!("{refused}") };
     assert!(source.to_string().contains("somebody holds the lock"), "{source}");

@@ -6,12 +6,16 @@ of its own; everything else it has to say goes to its standard error.
 """
 
 import argparse
+import asyncio
 import dataclasses
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 WORKLOADS = ("enqueue", "enqueue_batch", "drain", "steps", "latency")
 STEPS_PER_RUN = 10
@@ -90,6 +94,32 @@ def expect(condition: bool, message: str) -> None:  # noqa: FBT001 - a condition
     """Ends the program with a message and exit code 1 unless what was to be done was done."""
     if not condition:
         raise SystemExit(message)
+
+
+def check(found: object, wanted: object) -> None:
+    """Refuses a result that is not the one that the work must have.
+
+    Raises:
+        AssertionError: It is another one.
+    """
+    if found != wanted:
+        message = f"found {found!r:.300}, wanted {wanted!r:.300}"
+        raise AssertionError(message)
+
+
+async def in_turns(
+    items: Iterable[_T], width: int, call: Callable[[_T], Awaitable[object]]
+) -> None:
+    """Calls once for each item, `width` at a time."""
+    waiting = iter(items)
+
+    async def caller() -> None:
+        for item in waiting:
+            await call(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(width):
+            group.create_task(caller())
 
 
 def percentiles_ms(seconds: Sequence[float]) -> tuple[float | None, float | None]:

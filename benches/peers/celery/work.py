@@ -23,6 +23,7 @@ from benches.peers.protocol import (
     Arguments,
     arguments,
     begin,
+    check,
     end,
     warm_up_count,
 )
@@ -81,13 +82,6 @@ def worker(queue: str) -> Iterator[None]:
         finally:
             process.terminate()
             process.wait(30)
-
-
-def check(found: object, wanted: object) -> None:
-    """Refuses a result that is not the one that the work must have."""
-    if found != wanted:
-        message = f"found `{found}`, should be `{wanted}`"
-        raise AssertionError(message)
 
 
 def enqueue(said: Arguments, client: redis.Redis, _marks: Marks) -> None:

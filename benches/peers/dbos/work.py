@@ -169,18 +169,15 @@ async def drain(database: Database) -> None:
 
 async def run_all(work: list[str], width: int, step_count: int) -> list[float]:
     """Runs in a closed loop; their latencies."""
-    waiting, latencies = iter(work), list[float]()
+    latencies = list[float]()
 
-    async def lane() -> None:
-        for payload in waiting:
-            start = time.perf_counter()
-            result = await chain(payload, step_count)
-            latencies.append(time.perf_counter() - start)
-            protocol.expect(result == payload, f"`{result}` is not `{payload}`")
+    async def run(payload: str) -> None:
+        start = time.perf_counter()
+        result = await chain(payload, step_count)
+        latencies.append(time.perf_counter() - start)
+        protocol.expect(result == payload, f"`{result}` is not `{payload}`")
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(width):
-            group.create_task(lane())
+    await protocol.in_turns(work, width, run)
     return latencies
 
 

@@ -29,7 +29,9 @@ from benches.peers.protocol import (
     Arguments,
     arguments,
     begin,
+    check,
     end,
+    in_turns,
     warm_up_count,
 )
 
@@ -63,19 +65,6 @@ def payload(number: int, step: int = 0) -> bytes:
 def parse(content: bytes) -> tuple[int, int]:
     """The number and the step of a payload."""
     return int(content[:10]), int(content[11:21])
-
-
-async def in_turns(numbers: range, width: int, call: Callable[[int], Awaitable[object]]) -> None:
-    """Calls once for each number, `width` at a time."""
-    waiting = iter(numbers)
-
-    async def caller() -> None:
-        for number in waiting:
-            await call(number)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(width):
-            group.create_task(caller())
 
 
 def manager_of(queries: Watched, handle: Callable[[bytes], Awaitable[None]]) -> QueueManager:
@@ -117,13 +106,6 @@ async def counts(pool: asyncpg.Pool) -> tuple[int, int]:
         "SELECT count(DISTINCT job_id) FROM pgqueuer_log WHERE status = 'successful'"
     )
     return waiting, done
-
-
-def check(found: object, wanted: object) -> None:
-    """Refuses a result that is not the one that the work must have."""
-    if found != wanted:
-        message = f"found `{found}`, should be `{wanted}`"
-        raise AssertionError(message)
 
 
 async def enqueue(said: Arguments, queries: Watched, pool: asyncpg.Pool) -> None:

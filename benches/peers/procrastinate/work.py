@@ -26,7 +26,9 @@ from benches.peers.protocol import (
     Arguments,
     arguments,
     begin,
+    check,
     end,
+    in_turns,
     warm_up_count,
 )
 
@@ -120,26 +122,6 @@ def payload(number: int, step: int = 0) -> str:
 def parse(content: str) -> tuple[int, int]:
     """The number and the step of a payload."""
     return int(content[:10]), int(content[11:21])
-
-
-async def in_turns(numbers: range, width: int, call: Callable[[int], Awaitable[object]]) -> None:
-    """Calls once for each number, `width` at a time."""
-    waiting = iter(numbers)
-
-    async def caller() -> None:
-        for number in waiting:
-            await call(number)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(width):
-            group.create_task(caller())
-
-
-def check(found: object, wanted: object) -> None:
-    """Refuses a result that is not the one that the work must have."""
-    if found != wanted:
-        message = f"found `{found}`, should be `{wanted}`"
-        raise AssertionError(message)
 
 
 async def enqueue(said: Arguments, peer: Peer) -> None:

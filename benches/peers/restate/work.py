@@ -5,9 +5,7 @@ A job is a call of a handler without steps, left with the server; a run is a cal
 steps are `ctx.run`, and ends when the caller has its result.
 """
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
 import uvloop
 
@@ -17,7 +15,9 @@ from benches.peers.protocol import (
     Arguments,
     arguments,
     begin,
+    check,
     end,
+    in_turns,
     warm_up_count,
 )
 from benches.peers.restate import stack
@@ -31,26 +31,6 @@ ENQUEUE_LANES = 64
 def payload(number: int) -> str:
     """64 characters that say which job or run this is."""
     return f"{number:010d}".ljust(PAYLOAD_BYTES, ".")
-
-
-async def in_turns(numbers: range, width: int, call: Callable[[int], Awaitable[object]]) -> None:
-    """Calls once for each number, `width` at a time."""
-    waiting = iter(numbers)
-
-    async def lane() -> None:
-        for number in waiting:
-            await call(number)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(width):
-            group.create_task(lane())
-
-
-def check(found: object, wanted: object) -> None:
-    """Refuses a result that is not the one that the work must have."""
-    if found != wanted:
-        message = f"found {found!r:.300}, wanted {wanted!r:.300}"
-        raise AssertionError(message)
 
 
 async def fill(site: stack.Stack, numbers: range, width: int) -> None:

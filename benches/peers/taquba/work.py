@@ -6,7 +6,6 @@ server that would be another one.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
 
 from benches.peers import protocol
 from taquba import Claim, OpenOptions, Queue, run_worker
@@ -20,20 +19,6 @@ BATCH = protocol.BATCH_COUNT
 def payloads(count: int) -> list[bytes]:
     """Payloads that tell one job from another."""
     return [b"%0*d" % (protocol.PAYLOAD_BYTES, number) for number in range(count)]
-
-
-async def in_lanes(
-    items: Iterator[bytes], width: int, one: Callable[[bytes], Awaitable[None]]
-) -> None:
-    """Calls ``one`` for each item, ``width`` at a time."""
-
-    async def lane() -> None:
-        for item in items:
-            await one(item)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(width):
-            group.create_task(lane())
 
 
 async def pending_count(queue: Queue, name: str) -> int:
@@ -52,10 +37,12 @@ async def enqueue(queue: Queue, asked: protocol.Arguments) -> None:
         await queue.enqueue(WARM_UP, payload)
 
     work = payloads(asked.count)
-    await in_lanes(iter(work[: protocol.warm_up_count(asked.count)]), asked.in_flight, warm_up)
+    await protocol.in_turns(
+        iter(work[: protocol.warm_up_count(asked.count)]), asked.in_flight, warm_up
+    )
     protocol.begin()
     start = time.perf_counter()
-    await in_lanes(iter(work), asked.in_flight, one)
+    await protocol.in_turns(iter(work), asked.in_flight, one)
     seconds = time.perf_counter() - start
     protocol.expect(len(set(ids)) == asked.count, "ids are missing")
     protocol.expect(await pending_count(queue, QUEUE) == asked.count, "jobs are missing")
@@ -150,7 +137,7 @@ async def run_all(
         is_good = outcome.status is TerminalStatus.Succeeded
         equal_count += is_good and outcome.result == payload
 
-    await in_lanes(iter(work), width, one)
+    await protocol.in_turns(iter(work), width, one)
     return equal_count
 
 

@@ -12,7 +12,7 @@ import os
 import time
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import uvloop
@@ -29,7 +29,9 @@ from benches.peers.protocol import (
     Arguments,
     arguments,
     begin,
+    check,
     end,
+    in_turns,
     warm_up_count,
 )
 
@@ -160,26 +162,6 @@ async def started(stream: str) -> AsyncIterator[Peer]:
     finally:
         await peer.broker.shutdown()
         await peer.redis.aclose()
-
-
-async def in_turns(numbers: range, width: int, call: Callable[[int], Awaitable[object]]) -> None:
-    """Calls once for each number, `width` at a time."""
-    waiting = iter(numbers)
-
-    async def caller() -> None:
-        for number in waiting:
-            await call(number)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(width):
-            group.create_task(caller())
-
-
-def check(found: object, wanted: object) -> None:
-    """Refuses a result that is not the one that the work must have."""
-    if found != wanted:
-        message = f"found `{found}`, should be `{wanted}`"
-        raise AssertionError(message)
 
 
 async def enqueue(said: Arguments, peer: Peer) -> None:

@@ -25,6 +25,7 @@ from benches.peers.protocol import (
     Arguments,
     arguments,
     begin,
+    check,
     end,
     warm_up_count,
 )
@@ -102,13 +103,6 @@ def in_turns(numbers: range, width: int, call: Callable[[int], object]) -> None:
     with concurrent.futures.ThreadPoolExecutor(width) as pool:
         for future in [pool.submit(caller) for _ in range(width)]:
             future.result()
-
-
-def check(found: object, wanted: object) -> None:
-    """Refuses a result that is not the one that the work must have."""
-    if found != wanted:
-        message = f"found `{found}`, should be `{wanted}`"
-        raise AssertionError(message)
 
 
 def told() -> None:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import uvloop
 from temporalio.client import Client
@@ -22,7 +22,9 @@ from benches.peers.protocol import (
     Arguments,
     arguments,
     begin,
+    check,
     end,
+    in_turns,
     warm_up_count,
 )
 from benches.peers.servers import free_port
@@ -41,26 +43,6 @@ POLLERS = PollerBehaviorSimpleMaximum(maximum=32)
 def payload(number: int) -> str:
     """64 characters that say which job or run this is."""
     return f"{number:010d}".ljust(PAYLOAD_BYTES, ".")
-
-
-async def in_turns(numbers: range, width: int, call: Callable[[int], Awaitable[object]]) -> None:
-    """Calls once for each number, `width` at a time."""
-    waiting = iter(numbers)
-
-    async def lane() -> None:
-        for number in waiting:
-            await call(number)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(width):
-            group.create_task(lane())
-
-
-def check(found: object, wanted: object) -> None:
-    """Refuses a result that is not the one that the work must have."""
-    if found != wanted:
-        message = f"found {found!r:.300}, wanted {wanted!r:.300}"
-        raise AssertionError(message)
 
 
 def worker(client: Client, handler: Handler) -> Worker:

@@ -11,6 +11,7 @@
 //! | [`engine`] | commands in, commits out, replies when they are durable |
 //! | [`reader`] | questions answered from the rows alone, for who does not own the store |
 //! | [`memo`] | memos that are objects of their own, without a queue |
+//! | [`verify`] | finding damage, in rows, payload objects and what the storage engine keeps |
 //! | [`command`] | what can be asked and what comes back |
 //! | [`ids`], [`options`], [`limits`], [`error`], [`clock`] | names, settings, bounds, failures, time |
 
@@ -26,6 +27,7 @@ pub mod options;
 pub mod reader;
 pub mod record;
 pub mod state;
+pub mod verify;
 
 pub use engine::Engine;
 pub use error::{Error, Result};

@@ -76,8 +76,8 @@ impl Claim {
 
     /// What was enqueued, byte for byte.
     #[getter]
-    fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        self.delivered.payload(py).clone()
+    fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.delivered.payload(py).cloned()
     }
 
     /// The job's headers; a step's also name its run (`workflow.run_id`) and number

@@ -56,9 +56,15 @@ impl Delivered {
         &self.claim
     }
 
-    /// The payload, copied on the first call.
-    pub fn payload<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
-        self.payload.get_or_init(py, || PyBytes::new(py, &self.claim.payload).unbind()).bind(py)
+    /// The payload, copied on the first call, for which there has to be memory.
+    pub fn payload<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyBytes>> {
+        let data = &self.claim.payload;
+        let fill = |room: &mut [u8]| {
+            room.copy_from_slice(data);
+            Ok(())
+        };
+        let copied = || PyBytes::new_with(py, data.len(), fill).map(Bound::unbind);
+        self.payload.get_or_try_init(py, copied).map(|payload| payload.bind(py))
     }
 
     /// The headers, built on the first call.

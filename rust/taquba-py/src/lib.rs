@@ -10,7 +10,9 @@
 //! | [`outcome`], [`run`], [`job`], [`effect`], [`name`], [`options`], [`text`] | values from Python |
 //! | [`reply`], [`inspect`] | values for Python |
 //! | [`memo`] | memos: of a delivery, and as objects of a store |
+//! | [`verify`] | a scrub of a store, and what it found |
 //! | [`webhook`] | rules for URLs, and deliveries under way |
+//! | [`chaos`] | what `taquba.testing` needs of stores |
 //! | [`store`], [`engine`], [`opening`], [`runtime`] | opening, closing, threads, fork, exit |
 //! | [`error`], [`clock`], [`duration`], [`payload`], [`codec`] | errors, times and bytes, converted |
 //!
@@ -27,6 +29,7 @@
 
 mod calls;
 mod cancel;
+mod chaos;
 mod claim;
 mod clock;
 mod codec;
@@ -54,6 +57,7 @@ mod runtime;
 mod step;
 mod store;
 mod text;
+mod verify;
 mod wake;
 mod webhook;
 
@@ -70,6 +74,8 @@ mod _taquba {
     use pyo3::prelude::*;
     use taquba_engine::{limits, options};
 
+    #[pymodule_export]
+    use crate::chaos::{ChaosStore, fork_memory};
     #[pymodule_export]
     use crate::claim::Claim;
     #[pymodule_export]
@@ -98,6 +104,8 @@ mod _taquba {
     use crate::step::Step;
     #[pymodule_export]
     use crate::text::{check_text, shown};
+    #[pymodule_export]
+    use crate::verify::verify_store;
     #[pymodule_export]
     use crate::webhook::{WebhookClient, WebhookRequest, WebhookRules};
 

@@ -9,12 +9,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBool, PyBytes, PyDict};
 use taquba_engine::command::{
     NewRun, RunOutcome as EngineOutcome, RunState, TerminalStatus, TerminalStatuses,
 };
 use taquba_engine::ids::RunId;
-use taquba_engine::record::Payload;
+use taquba_engine::record::{Headers, Payload};
 
 use crate::delivered::headers_dict;
 use crate::name::RunArgument;
@@ -104,17 +104,17 @@ impl RunOutcome {
         py: Python<'_>,
         run_id: RunArgument,
         status: &Bound<'_, PyAny>,
-        result: Option<&Bound<'_, PyBytes>>,
+        result: Option<&Bound<'_, PyAny>>,
         error: Option<Reason>,
-        headers: Option<&Bound<'_, PyDict>>,
-        final_step: u32,
+        headers: Option<&Bound<'_, PyAny>>,
+        #[pyo3(from_py_with = step_number)] final_step: u32,
     ) -> PyResult<Self> {
         Ok(Self(Arc::new(EngineOutcome {
             run_id: run_id.0,
             status: status_from_py(status)?,
-            result: result.map(payload::to_engine),
+            result: result.map(result_from_py).transpose()?,
             error: error.map(|error| error.0),
-            headers: headers.map(|dict| job::headers(py, dict)).transpose()?.unwrap_or_default(),
+            headers: headers.map(|dict| headers_from_py(py, dict)).transpose()?.unwrap_or_default(),
             final_step,
         })))
     }
@@ -203,6 +203,24 @@ const fn status_name(status: TerminalStatus) -> &'static str {
         TerminalStatus::Failed => "Failed",
         TerminalStatus::Cancelled => "Cancelled",
     }
+}
+
+/// Reads an argument that numbers a step.
+fn step_number(value: &Bound<'_, PyAny>) -> PyResult<u32> {
+    let number = if value.is_instance_of::<PyBool>() { None } else { value.extract().ok() };
+    number.ok_or_else(|| error::wrong_type("final_step", value, "give `int`, 0 to 4,294,967,295"))
+}
+
+fn result_from_py(result: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    let bytes = result.cast::<PyBytes>();
+    let bytes = bytes.map_err(|_| error::wrong_type("result", result, "give `bytes`"))?;
+    Ok(payload::to_engine(bytes))
+}
+
+fn headers_from_py(py: Python<'_>, headers: &Bound<'_, PyAny>) -> PyResult<Headers> {
+    let remedy = "give a `dict` of `str` to `str`";
+    let dict = headers.cast::<PyDict>();
+    job::headers(py, dict.map_err(|_| error::wrong_type("headers", headers, remedy))?)
 }
 
 fn status_from_py(status: &Bound<'_, PyAny>) -> PyResult<TerminalStatus> {

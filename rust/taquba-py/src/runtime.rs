@@ -41,7 +41,8 @@ pub fn enter<T>(py: Python<'_>, call: impl FnOnce() -> PyResult<T>) -> PyResult<
     if has_forked() {
         return Err(error::forked(py));
     }
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(error::panicked(py, &panic)))
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|panic| Err(error::panicked(py, panic.as_ref())))
 }
 
 /// Whether this process is a child forked after the threads were started.

@@ -90,8 +90,8 @@ impl Step {
     /// What the step works on: the run's input for step 0, else what the step before continued
     /// with.
     #[getter]
-    fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        self.delivered.payload(py).clone()
+    fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.delivered.payload(py).cloned()
     }
 
     /// The run's headers, without reserved keys.
@@ -150,7 +150,7 @@ impl Step {
     /// The payload, read as JSON of a type.
     #[pyo3(signature = (kind, /))]
     fn load<'py>(&self, py: Python<'py>, kind: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        codec::decode(self.delivered.payload(py), kind)
+        codec::decode(self.delivered.payload(py)?, kind)
     }
 
     fn __repr__(&self) -> String {

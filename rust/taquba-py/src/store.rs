@@ -16,6 +16,7 @@ use pyo3_object_store::{
 };
 use taquba_engine::log::{Access, Target};
 
+use crate::chaos::ChaosStore;
 use crate::{error, text};
 
 /// The store behind a URL or bare path (`str`), a directory (`PathLike`) or a store object of ours.
@@ -33,6 +34,9 @@ pub fn target(store: &Bound<'_, PyAny>, access: Access) -> PyResult<Target> {
     if let Ok(slow) = store.cast::<SlowStore>() {
         return Ok(Target::from_store(Arc::clone(&slow.get().inner), store.repr()?.to_string()));
     }
+    if let Ok(chaos) = store.cast::<ChaosStore>() {
+        return Ok(Target::from_store(chaos.get().store(), store.repr()?.to_string()));
+    }
     let location = match store.cast::<PyMemoryStore>() {
         Ok(_) => "memory://".to_owned(),
         Err(_) => store.repr()?.to_string(),
@@ -45,7 +49,10 @@ pub fn target(store: &Bound<'_, PyAny>, access: Access) -> PyResult<Target> {
 pub fn name(store: &Bound<'_, PyAny>) -> PyResult<String> {
     static MEMORY_COUNT: AtomicU64 = AtomicU64::new(0);
     let shown = store.str()?.to_string();
-    if store.is_instance_of::<PyMemoryStore>() || store.is_instance_of::<SlowStore>() {
+    let is_told_by_address = store.is_instance_of::<PyMemoryStore>()
+        || store.is_instance_of::<SlowStore>()
+        || store.is_instance_of::<ChaosStore>();
+    if is_told_by_address {
         return Ok(format!("{shown} at {:p}", store.as_ptr()));
     }
     if shown.starts_with("memory:") {

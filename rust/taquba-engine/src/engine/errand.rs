@@ -152,9 +152,16 @@ fn memo_error(path: &str, object: &PayloadRef, fault: PayloadFault) -> Error {
     }
 }
 
+/// Reads an object. What is damaged is read once more: it may have been damaged on its way.
 async fn read_object(log: &dyn Log, object: PayloadRef) -> Result<Bytes, PayloadFault> {
     let read = log.get_payload(object.name).await;
-    read::verified(object, read).await
+    match read::verified(object, read).await {
+        Err(PayloadFault::Damaged(_)) => {
+            let again = log.get_payload(object.name).await;
+            read::verified(object, again).await
+        }
+        verified => verified,
+    }
 }
 
 /// Finds the memos of a run that has ended.
@@ -202,4 +209,12 @@ async fn objects_and_names(
         log.scan(ScanRange::of_tag(keys::MEMO_OBJECT), &mut visit).await?;
     }
     Ok((found, named))
+}
+
+/// Who has lost the store gives out nothing more, and does not wait for a commit to hear it.
+pub(super) fn lost_store<T>(read: &Result<T>) -> Result<()> {
+    match read {
+        Err(error @ Error::Fenced { .. }) => Err(error.clone()),
+        _ => Ok(()),
+    }
 }

@@ -81,15 +81,23 @@ impl Engine {
         options.validate()?;
         let log = SlateLog::open(&target, path, &options).await?;
         let name = log.path().to_owned();
-        Self::recover(Arc::new(log), name, options, clock).await
+        Self::start(Arc::new(log), name, options, clock).await
     }
 
-    async fn recover(
+    /// Serves from a log that is open already, after recovering what is in it: [`Engine::open`] for
+    /// logs of another kind. `path` is what messages call it. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// An option out of its bounds; what the log says; [`Error::UnsupportedFormat`] and
+    /// [`Error::Corrupted`] for what is in it.
+    pub async fn start(
         log: Arc<dyn Log>,
         path: String,
         options: OpenOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
+        options.validate()?;
         let meta = read::meta(log.as_ref(), &path).await?;
         let sequence = read::sequence(log.as_ref(), &path).await?;
         let mut hybrid = HybridClock::new(clock.as_ref(), sequence.wall_floor_ms);

@@ -149,12 +149,23 @@ pub(crate) async fn verified(
     object: PayloadRef,
     read: Result<Option<Bytes>>,
 ) -> Result<Bytes, PayloadFault> {
-    blocking(move || verify(&object, read)).await
+    let size_bytes = read.as_ref().map_or(0, |read| read.as_ref().map_or(0, Bytes::len));
+    digested(size_bytes, move || verify(&object, read)).await
 }
 
-/// Digests of large payloads take long enough that whoever waits on the same thread would notice.
+/// From this size on a digest takes so long, 0.1 ms or so, that who waits on the same thread would
+/// notice; below it, handing it over takes about as long.
+const HANDED_OVER_BYTES_MIN: usize = 64 * 1024;
+
+/// Does work that digests so many bytes.
 #[expect(clippy::disallowed_methods, reason = "the one place that leaves the threads of tasks")]
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn digested<T: Send + 'static>(
+    size_bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    if size_bytes < HANDED_OVER_BYTES_MIN {
+        return work();
+    }
     tokio::task::spawn_blocking(work).await.expect("a digest does not panic")
 }
 

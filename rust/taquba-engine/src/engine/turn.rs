@@ -473,7 +473,9 @@ impl Turner {
         match errand {
             Errand::Answer(number, result) => {
                 let origin = self.asking.remove(&number).expect("it is answered once");
+                let lost = errand::lost_store(&result);
                 self.reply(origin, result);
+                return lost;
             }
             Errand::Bodies(rows, read) => {
                 let now = self.now();
@@ -490,7 +492,11 @@ impl Turner {
                 self.sweeps.end();
                 self.sweep();
             }
-            Errand::Value(key, number, read) => self.state.value_read(&key, number, read, fx),
+            Errand::Value(key, number, read) => {
+                let lost = errand::lost_store(&read);
+                self.state.value_read(&key, number, read, fx);
+                return lost;
+            }
             Errand::Uploaded(uploaded) => self.end_upload(*uploaded, fx),
             Errand::Deleted => {}
         }

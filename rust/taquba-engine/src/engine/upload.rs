@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::read::blocking;
+use super::read::digested;
 use crate::command::{Command, Effect, StepOutcome, Verdict};
 use crate::error::Result;
 use crate::limits::PAYLOAD_BYTES_MAX;
@@ -151,7 +151,7 @@ pub(super) async fn upload(
         let log = Arc::clone(&log);
         async move {
             let hashed = data.clone();
-            let object = blocking(move || PayloadRef::to(name, &hashed)).await;
+            let object = digested(data.len(), move || PayloadRef::to(name, &hashed)).await;
             log.put_payload(name, data).await.map(|()| object)
         }
     });

@@ -12,7 +12,7 @@ pub(super) fn of_slatedb(path: &str, error: &slatedb::Error) -> Error {
     let (path, detail) = (path.to_owned(), chain(error));
     match find_final(error) {
         Some(Final::Denied(_)) => return Error::PermissionDenied { path, detail },
-        Some(Final::CutShort(_)) => return Error::Corrupted { path, detail },
+        Some(Final::CutShort(_) | Final::Damaged(_)) => return Error::Corrupted { path, detail },
         None if is_denied_locally(error) => return Error::PermissionDenied { path, detail },
         None => {}
     }
@@ -58,7 +58,7 @@ pub(super) fn of_store(path: &str, error: &object_store::Error) -> Error {
     let (path, detail) = (path.to_owned(), chain(error));
     match (find_final(error), error) {
         (Some(Final::Denied(_)), _) => Error::PermissionDenied { path, detail },
-        (Some(Final::CutShort(_)), _) => Error::Corrupted { path, detail },
+        (Some(Final::CutShort(_) | Final::Damaged(_)), _) => Error::Corrupted { path, detail },
         (None, Store::NotFound { .. }) => Error::StoreNotFound { path, detail },
         (None, _) => Error::StoreUnavailable { path, detail },
     }

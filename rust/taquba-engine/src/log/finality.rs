@@ -18,6 +18,9 @@ pub(super) enum Final {
     /// Less of the object is there than was written.
     #[error("an object has lost its end")]
     CutShort(#[source] Error),
+    /// The object is not what was written.
+    #[error("{0}")]
+    Damaged(String),
 }
 
 /// Marks as final what no further try can change.

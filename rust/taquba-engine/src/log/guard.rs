@@ -8,7 +8,8 @@
 //!    409 to two racing creates of which neither may have won, and says to try again; taking that
 //!    for another owner would end the only one.
 //! 3. A fence is announced before it is written; see `fence.rs`.
-//! 4. Every request is counted, and so is every group of rows in a log that is a file. Every write wakes
+//! 4. Manifests and lists of compactions carry a checksum; see `seal.rs`.
+//! 5. Every request is counted, and so is every group of rows in a log that is a file. Every write wakes
 //!    what rests; see `activity.rs`.
 
 use std::fmt;
@@ -30,7 +31,7 @@ use object_store::{
 
 use super::activity::Activity;
 use super::finality::told_once;
-use super::{StoreCounts, fence};
+use super::{StoreCounts, fence, seal};
 
 /// Tries of a conditional create whose refusal was not borne out.
 const CREATE_TRIES_MAX: u32 = 6;
@@ -120,9 +121,14 @@ impl GuardedStore {
         self.inner.put(&marker, fence::MARKER.into()).await.map(drop).map_err(told_once)
     }
 
-    async fn is_there(&self, location: &Path) -> bool {
+    /// Whether an object is there. What the store fails to answer is no answer.
+    async fn is_there(&self, location: &Path) -> Result<bool> {
         self.counters.count_get(0);
-        !matches!(self.inner.head(location).await, Err(Error::NotFound { .. }))
+        match self.inner.head(location).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(told_once(error)),
+        }
     }
 }
 
@@ -144,21 +150,23 @@ impl ObjectStore for GuardedStore {
             options.attributes = Attributes::default();
         }
         self.activity.note_write(location);
+        let payload =
+            if seal::is_sealed(location) { seal::seal(location, &payload) } else { payload };
         let is_create = options.mode == PutMode::Create;
         if is_create && payload.content_length() == 0 {
             self.announce_fence(location).await?;
         }
-        for _ in 1..CREATE_TRIES_MAX {
+        for _ in 0..CREATE_TRIES_MAX {
             self.counters.count_put(payload.content_length());
             let put = self.inner.put_opts(location, payload.clone(), options.clone()).await;
             let refused = is_create && matches!(put, Err(Error::AlreadyExists { .. }));
-            if !refused || self.is_there(location).await {
+            if !refused || self.is_there(location).await? {
                 return put.map_err(told_once);
             }
             tokio::time::sleep(CREATE_PAUSE).await;
         }
-        self.counters.count_put(payload.content_length());
-        self.inner.put_opts(location, payload, options).await.map_err(told_once)
+        let source = format!("it says that `{location}` is there, and that it is not").into();
+        Err(Error::Generic { store: "taquba", source })
     }
 
     async fn put_multipart_opts(
@@ -176,10 +184,13 @@ impl ObjectStore for GuardedStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let is_head = options.head;
+        // Nobody reads a part of a sealed object.
+        let is_sealed = !is_head && options.range.is_none() && seal::is_sealed(location);
         let got = self.inner.get_opts(location, options).await;
         let body = got.as_ref().map_or(0..0, |got| got.range.clone());
         self.counters.count_get(if is_head { 0 } else { body.end - body.start });
-        got.map_err(told_once)
+        let got = got.map_err(told_once)?;
+        if is_sealed { seal::open(location, got).await } else { Ok(got) }
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {

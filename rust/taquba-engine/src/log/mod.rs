@@ -16,9 +16,10 @@
 //! | `rows.rs` | reading rows, for both |
 //! | `payloads.rs` | payloads that are objects of their own |
 //! | `objects.rs` | objects beside a database, without one |
+//! | `scrub.rs` | reading every object, to find damage |
 //! | `owner.rs` | who owns the store, and whether it is alive |
 //! | `file/` | the write-ahead log of a database on a local disk |
-//! | `guard.rs`, `fence.rs` | between storage engine and store |
+//! | `guard.rs`, `fence.rs`, `seal.rs` | between storage engine and store |
 //! | `activity.rs`, `slate_clock.rs` | what rests while nothing is written |
 //! | `failure.rs`, `finality.rs` | failures, told as ours |
 //!
@@ -37,6 +38,8 @@ mod owner;
 mod payloads;
 mod reader;
 mod rows;
+mod scrub;
+mod seal;
 mod settings;
 mod slate;
 mod slate_clock;
@@ -53,6 +56,7 @@ use crate::record::{PayloadName, Row};
 
 pub(crate) use objects::{Object, Objects};
 pub use reader::SlateReader;
+pub(crate) use scrub::Scrubber;
 pub use slate::SlateLog;
 pub use target::{Access, Target};
 

@@ -9,8 +9,9 @@ use chrono::{DateTime, SecondsFormat};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 use parking_lot::Mutex;
+use slatedb::admin::Admin;
 use slatedb::config::Settings;
-use slatedb::{Db, GarbageCollectorBuilder, WriteBatch};
+use slatedb::{Db, GarbageCollectorBuilder, VersionedManifest, WriteBatch};
 use tokio::time::timeout;
 
 use super::file::{self, FileLog};
@@ -18,12 +19,12 @@ use super::guard::GuardedStore;
 use super::owner::{self, Heartbeat, Pulse, Sign};
 use super::settings::{COMMIT_TIMEOUT, OPEN_TIMEOUT, block_cache, collector, settings};
 use super::slate_clock::FlooredClock;
-use super::target::{Kind, Target};
+use super::target::Target;
 use super::{Log, Rows, ScanRange, StoreCounts, Visit, failure, fence, payloads, rows};
 use crate::command::OwnerInfo;
 use crate::error::{Error, Result};
 use crate::options::OpenOptions;
-use crate::record::{PayloadName, Row};
+use crate::record::{PayloadName, Row, keys};
 
 /// Tries of an open that another open came in the way of.
 pub(super) const OPEN_TRIES_MAX: u32 = 8;
@@ -61,10 +62,12 @@ impl SlateLog {
         let dir = target.dir_of(&root);
         let log = dir.map(|dir| file::find_or_make(&dir, &name)).transpose()?.flatten();
         check_log(&store, &root, &name, log.as_ref()).await?;
-        let clock = Arc::new(FlooredClock::new(Arc::clone(store.activity())));
-        let place = Place { kind: target.kind, root: &root, name: &name, store: &store };
+        let wall_ms = target.machine.clock.wall_ms();
+        let clock = Arc::new(FlooredClock::new(Arc::clone(store.activity()), wall_ms));
+        let place = Place { target, options, root: &root, name: &name, store: &store };
+        clock.raise_to(tabled_instant(place, &clock).await?);
         let db = build(place, log.as_ref(), &clock).await?;
-        clock.raise_to(db.manifest().last_l0_clock_tick());
+        clock.raise_to(latest_instant(&db, &name).await?);
         Ok(Self {
             db,
             store,
@@ -183,8 +186,11 @@ impl Log for SlateLog {
 pub(super) fn place(target: &Target, path: &str) -> Result<(Path, String)> {
     let name = target.name_of(path);
     let root = Path::parse(path).map_err(|error| Error::InvalidStore {
-        location: name.clone(),
-        remedy: format!("give a path inside the store, like `taquba`: {error}"),
+        location: name.escape_debug().to_string(),
+        remedy: format!(
+            "give a path inside the store, like `taquba`: {}",
+            error.to_string().escape_debug()
+        ),
     })?;
     Ok((root, name))
 }
@@ -255,7 +261,8 @@ pub(super) async fn check_log(
 /// A database to be opened.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    kind: Kind,
+    target: &'a Target,
+    options: &'a OpenOptions,
     root: &'a Path,
     name: &'a str,
     store: &'a Arc<GuardedStore>,
@@ -263,13 +270,17 @@ struct Place<'a> {
 
 /// Opens the database, against others who may be doing the same: who loses a race tries again.
 async fn build(place: Place<'_>, log: Option<&FileLog>, clock: &Arc<FlooredClock>) -> Result<Db> {
-    let Place { kind, root, name, store } = place;
+    let Place { target, options, root, name, store } = place;
+    let kind = target.kind;
     let mut tries = 0;
     loop {
         let mut builder = Db::builder(root.clone(), Arc::clone(store) as _)
             .with_settings(settings(kind))
             .with_system_clock(Arc::clone(clock) as _)
             .with_db_cache(block_cache(), 0);
+        if let Some(seed) = target.machine.seed {
+            builder = builder.with_seed(seed.wrapping_add(u64::from(tries)));
+        }
         if let Some(log) = log {
             let collector = GarbageCollectorBuilder::new(root.clone(), Arc::clone(store) as _)
                 .with_options(collector(kind))
@@ -289,7 +300,41 @@ async fn build(place: Place<'_>, log: Option<&FileLog>, clock: &Arc<FlooredClock
             return Err(failure::of_open(name, &error));
         }
         tokio::time::sleep(OPEN_PAUSE * tries).await;
+        // Who came in between has the store now, and is alive.
+        if !options.takeover {
+            check_owner(store, root, name, options.store_timeout).await?;
+        }
     }
+}
+
+/// The latest instant that the storage engine has put on a table, in milliseconds since the Unix epoch: it
+/// refuses to add an older one, and an open with a long log adds some. What keeps the manifest from being
+/// read is left to that open to tell.
+async fn tabled_instant(place: Place<'_>, clock: &Arc<FlooredClock>) -> Result<i64> {
+    let Place { target, root, name, store, .. } = place;
+    let mut admin = Admin::builder(root.clone(), Arc::clone(store) as _)
+        .with_system_clock(Arc::clone(clock) as _);
+    if let Some(seed) = target.machine.seed {
+        admin = admin.with_seed(seed);
+    }
+    let admin = admin.build();
+    let reading = within(name, OPEN_TIMEOUT, Box::pin(admin.read_manifest(None))).await?;
+    Ok(reading.ok().flatten().map_or(0, |manifest| instant_of(&manifest)))
+}
+
+/// The latest instant that it has put on anything: a commit that is older than the one before it is refused,
+/// too. Of what the log alone has, the manifest knows nothing; every commit writes the sequence, so there is
+/// the latest one.
+async fn latest_instant(db: &Db, name: &str) -> Result<i64> {
+    let reading = within(name, OPEN_TIMEOUT, db.get_key_value(keys::SEQUENCE)).await?;
+    let sequence = reading.map_err(|error| failure::of_open(name, &error))?;
+    Ok(sequence.map_or(0, |row| row.create_ts).max(instant_of(&db.manifest())))
+}
+
+fn instant_of(manifest: &VersionedManifest) -> i64 {
+    let tables = manifest.all_sst_views().map(|view| view.sst.id.value().timestamp_ms());
+    let newest_ms = tables.max().and_then(|ms| i64::try_from(ms).ok()).unwrap_or_default();
+    manifest.last_l0_clock_tick().max(newest_ms)
 }
 
 pub(super) async fn within<T>(
@@ -302,3 +347,6 @@ pub(super) async fn within<T>(
         detail: format!("it did not answer within {} s", limit.as_secs_f32()),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,27 +15,52 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use slatedb_common::clock::{DefaultSystemClock, SystemClock, SystemClockTicker};
+use slatedb_common::clock::{SystemClock, SystemClockTicker};
+use tokio::time::Instant;
 
 use super::activity::Activity;
+
+/// Time that never jumps: what the wall clock showed at the start, carried on by the runtime's timers.
+#[derive(Clone, Copy, Debug)]
+struct Steady {
+    started_at: DateTime<Utc>,
+    started: Instant,
+}
+
+impl Steady {
+    fn starting(wall_ms: u64) -> Self {
+        let started_at = i64::try_from(wall_ms).ok().and_then(DateTime::from_timestamp_millis);
+        // A calendar beyond all calendars is no better than one that was never set.
+        Self { started_at: started_at.unwrap_or_default(), started: Instant::now() }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.started_at.checked_add_signed(self.elapsed()).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    fn elapsed(&self) -> TimeDelta {
+        TimeDelta::from_std(self.started.elapsed()).unwrap_or(TimeDelta::MAX)
+    }
+}
 
 /// Monotonic time from the wall clock at start, moved forward past what the store remembers.
 #[derive(Debug)]
 pub(super) struct FlooredClock {
-    inner: DefaultSystemClock,
+    steady: Steady,
     ahead_ms: AtomicI64,
     looks: LookClock,
 }
 
 impl FlooredClock {
-    pub fn new(activity: Arc<Activity>) -> Self {
-        let looks = LookClock { inner: DefaultSystemClock::default(), activity };
-        Self { inner: DefaultSystemClock::default(), ahead_ms: AtomicI64::default(), looks }
+    /// Starts at `wall_ms`, in milliseconds since the Unix epoch.
+    pub fn new(activity: Arc<Activity>, wall_ms: u64) -> Self {
+        let steady = Steady::starting(wall_ms);
+        Self { steady, ahead_ms: AtomicI64::default(), looks: LookClock { steady, activity } }
     }
 
     /// No later reading is below `floor_ms`.
     pub fn raise_to(&self, floor_ms: i64) {
-        let behind_ms = floor_ms.saturating_sub(self.inner.now().timestamp_millis());
+        let behind_ms = floor_ms.saturating_sub(self.steady.now().timestamp_millis());
         self.ahead_ms.fetch_max(behind_ms, Ordering::Relaxed);
     }
 }
@@ -43,11 +68,11 @@ impl FlooredClock {
 impl SystemClock for FlooredClock {
     fn now(&self) -> DateTime<Utc> {
         let ahead = TimeDelta::milliseconds(self.ahead_ms.load(Ordering::Relaxed));
-        self.inner.now().checked_add_signed(ahead).unwrap_or(DateTime::<Utc>::MAX_UTC)
+        self.steady.now().checked_add_signed(ahead).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     fn sleep<'a>(&'a self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        self.inner.sleep(duration)
+        Box::pin(tokio::time::sleep(duration))
     }
 
     fn ticker(&self, duration: Duration) -> SystemClockTicker<'_> {
@@ -58,13 +83,13 @@ impl SystemClock for FlooredClock {
 /// What looks for work go by.
 #[derive(Debug)]
 struct LookClock {
-    inner: DefaultSystemClock,
+    steady: Steady,
     activity: Arc<Activity>,
 }
 
 impl SystemClock for LookClock {
     fn now(&self) -> DateTime<Utc> {
-        self.inner.now()
+        self.steady.now()
     }
 
     fn sleep<'a>(&'a self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
@@ -80,23 +105,54 @@ impl SystemClock for LookClock {
 mod tests {
     use super::*;
 
-    #[tokio::test]
+    const START_MS: u64 = 1_767_225_600_000;
+    const DAY_MS: i64 = 86_400_000;
+
+    fn clock() -> FlooredClock {
+        FlooredClock::new(Arc::default(), START_MS)
+    }
+
+    fn now_ms(clock: &FlooredClock) -> i64 {
+        clock.now().timestamp_millis()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_starts_where_the_wall_clock_is_and_goes_on_with_the_timers() {
+        let clock = clock();
+        let start_ms = i64::try_from(START_MS).expect("a date of our days");
+        assert_eq!(now_ms(&clock), start_ms);
+
+        clock.sleep(Duration::from_secs(5)).await;
+
+        assert_eq!(now_ms(&clock), start_ms + 5_000);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_store_that_has_seen_the_future_moves_the_clock_there() {
-        let clock = FlooredClock::new(Arc::default());
-        let tomorrow_ms = clock.now().timestamp_millis() + 86_400_000;
+        let clock = clock();
+        let tomorrow_ms = now_ms(&clock) + DAY_MS;
 
         clock.raise_to(tomorrow_ms);
 
-        assert!(clock.now().timestamp_millis() >= tomorrow_ms);
+        assert_eq!(now_ms(&clock), tomorrow_ms);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_store_of_the_past_leaves_the_clock_alone() {
-        let clock = FlooredClock::new(Arc::default());
-        let before = clock.now();
+        let clock = clock();
+        let before_ms = now_ms(&clock);
 
-        clock.raise_to(before.timestamp_millis() - 86_400_000);
+        clock.raise_to(before_ms - DAY_MS);
 
-        assert!((clock.now() - before).num_seconds() < 3_600);
+        assert_eq!(now_ms(&clock), before_ms);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_calendar_beyond_all_calendars_does_no_harm() {
+        let clock = FlooredClock::new(Arc::default(), u64::MAX);
+
+        clock.raise_to(i64::MAX);
+
+        assert!(clock.now() >= DateTime::<Utc>::UNIX_EPOCH);
     }
 }

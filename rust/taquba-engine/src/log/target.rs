@@ -1,5 +1,7 @@
 //! Which store, and how to reach it.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use object_store::prefix::PrefixStore;
 use url::Url;
 
 use super::guard::Attribution;
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 
 /// What a store is, as far as settings care.
@@ -54,11 +57,27 @@ pub(super) struct LocalDir {
     pub fsync: bool,
 }
 
+/// What the storage engine takes from the machine it runs on.
+#[derive(Debug)]
+pub(super) struct Machine {
+    /// Shows the same time as the clock that dates the objects.
+    pub clock: Arc<dyn Clock>,
+    /// What it draws numbers from; `None`: from the system.
+    pub seed: Option<u64>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock::new()), seed: None }
+    }
+}
+
 /// A store, and what to call it in messages.
 #[derive(Debug)]
 pub struct Target {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) kind: Kind,
+    pub(super) machine: Machine,
     /// The files of a local directory.
     files: Option<(Arc<LocalFileSystem>, bool)>,
     location: String,
@@ -119,8 +138,8 @@ impl Target {
             return Err(invalid("", "give a directory"));
         }
         match access {
-            Access::Own { .. } | Access::Beside { .. } => {
-                std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
+            Access::Own { fsync } | Access::Beside { fsync } => {
+                make_dir(dir, fsync).map_err(|error| failed(&error))?;
             }
             Access::Read if !dir.exists() => {
                 let detail = "there is no such directory".to_owned();
@@ -133,14 +152,14 @@ impl Target {
         let tidies = matches!(access, Access::Beside { .. });
         let files = Arc::new(files.with_fsync(syncs).with_automatic_cleanup(tidies));
         let store = Arc::clone(&files) as _;
-        Ok(Self { store, kind: Kind::Local, files: Some((files, syncs)), location })
+        let files = Some((files, syncs));
+        Ok(Self { store, kind: Kind::Local, machine: Machine::default(), files, location })
     }
 
     /// A store in memory.
     #[must_use]
     pub fn in_memory() -> Self {
-        let store = Arc::new(InMemory::new());
-        Self { store, kind: Kind::Memory, files: None, location: "memory://".into() }
+        Self::from_store(Arc::new(InMemory::new()), "memory://".into())
     }
 
     /// A store that was made elsewhere. `location` is what messages call it.
@@ -148,7 +167,15 @@ impl Target {
     pub fn from_store(store: Arc<dyn ObjectStore>, location: String) -> Self {
         let is_memory = store.to_string().starts_with("InMemory");
         let kind = if is_memory { Kind::Memory } else { Kind::Remote };
-        Self { store, kind, files: None, location }
+        Self { store, kind, machine: Machine::default(), files: None, location }
+    }
+
+    /// The same store, reached from a machine that is simulated: the storage engine goes by this clock
+    /// instead of the real one, and draws from this seed what it would draw at random. Each open needs a
+    /// seed of its own: two owners that draw alike take each other's writes for their own.
+    #[must_use]
+    pub fn on_machine(self, clock: Arc<dyn Clock>, seed: u64) -> Self {
+        Self { machine: Machine { clock, seed: Some(seed) }, ..self }
     }
 
     /// Where a path of this store is on a disk, if it is on one.
@@ -168,6 +195,23 @@ impl Target {
             Kind::Local => Attribution::Dropped,
             Kind::Memory | Kind::Remote => Attribution::Kept,
         }
+    }
+}
+
+/// Makes a directory and those that it is in. With `fsync` their names are durable, also that of one
+/// which somebody made who was killed before it was.
+fn make_dir(dir: &FilePath, fsync: bool) -> io::Result<()> {
+    let dir = std::path::absolute(dir)?;
+    let missing_count = dir.ancestors().take_while(|dir| !dir.exists()).count();
+    std::fs::create_dir_all(&dir)?;
+    if !fsync {
+        return Ok(());
+    }
+    let sync = |parent: &FilePath| File::open(parent)?.sync_all();
+    match dir.parent() {
+        // It was there, and so may be what it is in, without the right to read that.
+        Some(parent) if missing_count == 0 => sync(parent).or(Ok(())),
+        _ => dir.ancestors().skip(1).take(missing_count).try_for_each(sync),
     }
 }
 

@@ -42,6 +42,7 @@ use crate::ids::{MemoKey, RunId};
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::log::{Object, Objects, Target};
 
+use envelope::Belonging;
 pub use marker::{Markers, TerminalMarker};
 pub use sweep::Sweep;
 
@@ -128,7 +129,10 @@ impl MemoObjects {
         match self.objects.get(&at, envelope::SIZE_MAX).await? {
             Object::Missing => Ok(None),
             Object::TooLarge(size) => Err(damaged(format!("{size} bytes are more than any has"))),
-            Object::Read(bytes) => envelope::open(bytes).await.map(Some).map_err(damaged),
+            Object::Read(bytes) => {
+                let place = Belonging::of(run_id, step, key);
+                envelope::open(place, bytes).await.map(Some).map_err(damaged)
+            }
         }
     }
 
@@ -139,7 +143,7 @@ impl MemoObjects {
     /// [`Error::MemoTooLarge`]; what keeps the store from being written.
     pub async fn put(&self, run_id: &RunId, step: u32, key: &MemoKey, value: Bytes) -> Result<()> {
         check_size(value.len())?;
-        let sealed = envelope::seal(value).await;
+        let sealed = envelope::seal(Belonging::of(run_id, step, key), value).await;
         self.gate.pass(run_id).await;
         self.objects.put(&self.place_of(run_id, step, key), sealed).await
     }

@@ -126,7 +126,7 @@ async fn a_damaged_object_is_told_by_its_place() {
         };
         let mut flipped = whole.to_vec();
         *flipped.last_mut().expect("it has bytes") ^= 1;
-        let other_version = [&[2], &whole[1..]].concat();
+        let other_version = [&[1], &whole[1..]].concat();
         let cut = whole.slice(..whole.len() - 1);
         for damaged in [Bytes::new(), "foreign".into(), flipped.into(), other_version.into(), cut] {
             store.objects.put(&at, damaged.into()).await.expect("the store is fine");

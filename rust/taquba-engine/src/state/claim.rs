@@ -352,8 +352,15 @@ impl State {
             let mut pull = self.pulls.remove(&id).expect("looked up above");
             pull.claims.sort_by_key(|(place, _)| *place);
             let claims = pull.claims.into_iter().map(|(_, claim)| claim);
-            let claims: Vec<_> =
+            let mut claims: Vec<_> =
                 claims.filter(|claim| self.may_leave(claim.token, now, fx)).collect();
+            if !self.is_granting {
+                // The queue is being closed: nobody sees them, so they do not count as deliveries.
+                for claim in claims.drain(..) {
+                    let lease = self.end_lease(claim.token);
+                    self.unclaim(&lease, now, fx);
+                }
+            }
             for claim in &claims {
                 self.leases.start(claim.token, now);
             }

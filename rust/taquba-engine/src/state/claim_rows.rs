@@ -58,6 +58,12 @@ pub(super) struct ClaimRows {
 }
 
 impl ClaimRows {
+    /// Claims without a row yet, ended ones, rows, and claims in rows.
+    #[cfg(test)]
+    pub fn sizes(&self) -> [usize; 4] {
+        [self.fresh.len(), self.ended.len(), self.written.len(), self.written_count]
+    }
+
     /// A claim was granted: it rides in the next commit, if it is still open then.
     pub fn add(&mut self, token: ClaimToken) {
         self.fresh.push(token);

@@ -4,9 +4,11 @@
 //!
 //! 1. Everything is checked before anything changes.
 //! 2. At most one live job holds a dedup key of a queue. The key is free again when its scope ends:
-//!    at the claim, or when the job is settled for good.
+//!    at the claim, or when the job is settled for good. A job that waits again after its key went to
+//!    another has it next.
 //! 3. A duplicate's answer waits for the durability of the job it names.
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::durable::Activation;
@@ -95,22 +97,38 @@ impl State {
         id
     }
 
-    /// Takes a job's dedup key, unless a live job has it: a retry never takes it from another.
+    /// Takes a job's dedup key. If a live job has it, the job is the next to have it: a retry never
+    /// takes it from another, and at recovery the older one comes first.
     pub(super) fn hold_dedup(&mut self, row: u64) {
         let entry = self.job(row);
-        if let Some(key) = entry.dedup {
-            self.dedup.entry((entry.queue, key)).or_insert(row);
+        let Some(key) = entry.dedup else { return };
+        let key = (entry.queue, key);
+        if *self.dedup.entry(key).or_insert(row) != row {
+            self.dedup_heirs.entry(key).or_default().insert(row);
         }
     }
 
-    /// Frees the dedup key that `row` holds in `queue`.
+    /// Frees the dedup key that `row` holds: the next live job with that key has it now.
     pub(super) fn free_dedup(&mut self, row: u64) {
         let entry = self.job(row);
-        if let Some(key) = entry.dedup {
-            let key = (entry.queue, key);
-            if self.dedup.get(&key) == Some(&row) {
-                self.dedup.remove(&key);
+        let Some(key) = entry.dedup else { return };
+        let key = (entry.queue, key);
+        let is_holder = self.dedup.get(&key) == Some(&row);
+        let mut heir = None;
+        if let Entry::Occupied(mut heirs) = self.dedup_heirs.entry(key) {
+            if is_holder {
+                heir = heirs.get_mut().pop_first();
+            } else {
+                heirs.get_mut().remove(&row);
             }
+            if heirs.get().is_empty() {
+                heirs.remove();
+            }
+        }
+        match heir {
+            Some(heir) => drop(self.dedup.insert(key, heir)),
+            None if is_holder => drop(self.dedup.remove(&key)),
+            None => {}
         }
     }
 

@@ -51,6 +51,12 @@ pub(super) struct KvSpace {
 }
 
 impl KvSpace {
+    /// Keys that are being written or compared, and writes that are not durable.
+    #[cfg(test)]
+    pub fn sizes(&self) -> [usize; 2] {
+        [self.cells.len(), self.unsettled.len()]
+    }
+
     /// Lets go of what is in the log now.
     pub fn on_durable(&mut self, number: u64) {
         self.durable = number;

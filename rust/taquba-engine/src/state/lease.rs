@@ -81,6 +81,13 @@ impl Leases {
         self.by_token.len()
     }
 
+    /// Leases, their pages, those that expire, and those that are remembered.
+    #[cfg(test)]
+    pub fn sizes(&self) -> [usize; 4] {
+        let [count, page_count] = self.by_token.sizes();
+        [count, page_count, self.by_expiry.len(), self.remembered.len()]
+    }
+
     pub fn get(&self, token: ClaimToken) -> Option<&Lease> {
         self.by_token.get(token.0)
     }

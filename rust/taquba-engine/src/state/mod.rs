@@ -59,7 +59,7 @@ mod settle;
 mod stats;
 mod wait;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
@@ -211,6 +211,8 @@ pub struct State {
     jobs: Paged<JobEntry>,
     objects: BTreeMap<u64, PayloadName>,
     dedup: FixedMap<(u32, Digest128), u64>,
+    /// Live jobs whose key another one has: who has it next.
+    dedup_heirs: BTreeMap<(u32, Digest128), BTreeSet<u64>>,
     schedule: Schedule,
     leases: Leases,
     claim_rows: ClaimRows,

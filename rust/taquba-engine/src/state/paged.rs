@@ -73,6 +73,12 @@ impl<T> Paged<T> {
         self.count
     }
 
+    /// Values, and pages with and without values.
+    #[cfg(test)]
+    pub fn sizes(&self) -> [usize; 2] {
+        [self.count, self.pages.len()]
+    }
+
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

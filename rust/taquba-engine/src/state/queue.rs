@@ -101,7 +101,7 @@ impl Queue {
     }
 
     /// What it holds once all that is being committed is durable.
-    fn counts_with_commit(&self) -> QueueCounts {
+    pub fn counts_with_commit(&self) -> QueueCounts {
         let counts = self.counts();
         QueueCounts {
             pending: counts.pending + self.committing_pending_count,

@@ -297,6 +297,7 @@ impl State {
             jobs: Paged::default(),
             objects: BTreeMap::new(),
             dedup: FixedMap::default(),
+            dedup_heirs: BTreeMap::new(),
             schedule: Schedule::default(),
             leases: Leases::new(epoch),
             claim_rows: ClaimRows::default(),

@@ -137,6 +137,13 @@ impl Runs {
         self.entries.range_before(row)
     }
 
+    /// Runs, pages of runs, ids, runs that somebody waits for.
+    #[cfg(test)]
+    pub fn sizes(&self) -> [usize; 4] {
+        let [count, page_count] = self.entries.sizes();
+        [count, page_count, self.rows.len(), self.waiters.len()]
+    }
+
     /// Forgets an ended run; `false` if there is none.
     pub fn forget_ended(&mut self, run_id: &RunId) -> bool {
         let ended = self.find(run_id).filter(|(_, run)| run.ended.is_some());
@@ -326,6 +333,7 @@ impl State {
         let order = self.take_row();
         let entry = self.jobs.get_mut(row).expect("the caller holds the row");
         entry.turn += 1;
+        entry.is_suspect = false;
         entry.order = order;
         entry.attempts = 0;
         let totals = self.queues.totals(entry.queue);

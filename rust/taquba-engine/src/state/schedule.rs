@@ -55,6 +55,12 @@ impl Schedule {
         assert!(was_there, "a scheduled job is in the schedule");
     }
 
+    /// Jobs that wait for either clock, and what waits to be forgotten.
+    #[cfg(test)]
+    pub fn sizes(&self) -> [usize; 3] {
+        [self.mono.len(), self.wall.len(), self.retention.len()]
+    }
+
     pub fn forget_at(&mut self, wall_ms: u64, what: Expired) {
         self.retention.insert((wall_ms, what));
     }

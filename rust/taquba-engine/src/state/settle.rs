@@ -86,6 +86,9 @@ impl State {
     pub(super) fn end_lease(&mut self, token: ClaimToken) -> Lease {
         let lease = self.leases.take(token).expect("the caller looked it up");
         self.note_claim_end(&lease);
+        let entry = self.job_mut(lease.row);
+        // Suspect until it is settled for good: it may fail first, and kill on its retry.
+        entry.is_suspect = lease.was_suspect;
         let entry = self.job(lease.row);
         let (queue, id) = (entry.queue, entry.id(lease.row));
         self.queues.at_mut(queue).claimed_count -= 1;
@@ -140,7 +143,7 @@ impl State {
     }
 
     /// Puts back a job that nobody has seen: as if it had not been claimed.
-    fn unclaim(&mut self, lease: &Lease, now: Now, fx: &mut Effects) {
+    pub(super) fn unclaim(&mut self, lease: &Lease, now: Now, fx: &mut Effects) {
         let row = lease.row;
         if self.job(row).is_cancel_requested {
             return self.unclaim_cancelled(lease, now, fx);
@@ -149,7 +152,6 @@ impl State {
         self.claim_rows.is_due |= lease.batch.is_some();
         let entry = self.job_mut(row);
         entry.attempts -= 1;
-        entry.is_suspect = lease.was_suspect;
         entry.become_stage(Stage::Committing);
         if let Some(body) = entry.body.take() {
             self.keep_body(row, body, now);

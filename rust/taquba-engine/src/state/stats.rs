@@ -1,4 +1,7 @@
 //! Counting: read off the state, never recounted.
+//!
+//! A job that is being written in its next form counts as what it will be: each job is counted once at
+//! every instant, and who waits for a queue to run empty is not misled by one that is between two forms.
 
 use super::State;
 use super::queue::Queue;
@@ -20,7 +23,7 @@ impl State {
 }
 
 fn of_queue(queue: &Queue) -> QueueStats {
-    queue_stats(queue.name.clone(), queue.counts(), &queue.totals)
+    queue_stats(queue.name.clone(), queue.counts_with_commit(), &queue.totals)
 }
 
 /// What users see of a queue: what it holds, and what it has seen.

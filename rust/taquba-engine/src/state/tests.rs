@@ -4,6 +4,7 @@ mod cancel;
 mod claim_rows;
 mod crash;
 mod ended;
+mod growth;
 mod harness;
 mod jobs;
 mod kv;

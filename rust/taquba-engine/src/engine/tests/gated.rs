@@ -123,7 +123,7 @@ impl Rows for GatedLog {
 async fn client(log: &Arc<GatedLog>) -> Client {
     let clock = Arc::new(SystemClock::new());
     let log = Arc::clone(log) as Arc<dyn Log>;
-    let engine = Engine::recover(log, "gated".into(), OpenOptions::default(), clock).await;
+    let engine = Engine::start(log, "gated".into(), OpenOptions::default(), clock).await;
     let engine = engine.expect("an empty log");
     let desk = Arc::new(Desk::default());
     let outlet = engine.attach(Arc::clone(&desk) as _);

@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `{epoch}-{first id}` | a segment |
 //! | `{epoch}-{first id}.{maker}.new` | one that is being made: nothing to anybody else |
+//! | `{epoch}.{maker}.new` | an opener's file that is being made: the same |
 //! | `{epoch}.live` | the mark of an owner; empty, its name is all there is to it |
 //! | `{epoch}.past` | the same mark, after a newer owner took the store |
-//! | `opening` | locked, side by side, by those who are taking the log over |
+//! | `{epoch}.opening` | locked by the opener of that epoch while it takes the log over |
 //!
 //! # Invariants
 //!
@@ -15,8 +16,11 @@
 //!    segment is: it takes the place of what an older owner may have synced. Moving a mark is not: it
 //!    speaks to living processes, and those end with the machine.
 //! 3. The file of a segment is locked for as long as its owner may write to it.
+//! 4. The file of an opener appears with its lock, or not at all, and goes when its opener is through.
+//!    One without a lock is of an opener that died, or failed to delete it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -26,19 +30,11 @@ use super::Fault;
 use super::segment::{HEAD_BYTES, Header, Name, Origin, Part, STEP_BYTES};
 use super::tape::random;
 
-/// What those lock who are taking the log over.
-const OPENING: &str = "opening";
-
-/// Tries to lock it, and the pause between two of them. Readers have it for microseconds; somebody who
-/// keeps it is none of us.
-#[cfg(not(test))]
-const ENTER_TRIES_MAX: u32 = 500;
-#[cfg(test)]
-const ENTER_TRIES_MAX: u32 = 50;
-const ENTER_PAUSE: Duration = Duration::from_millis(10);
-
 /// Where the log is, below the database's path.
 pub(super) const LOG_DIR: &str = "log";
+
+/// What the file of an opener is called behind its epoch.
+const OPENING: &str = "opening";
 
 /// Whether an owner may still write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +48,21 @@ pub(super) enum Mark {
 pub(super) struct Listing {
     pub segments: BTreeSet<Name>,
     pub marks: BTreeMap<u64, Mark>,
-    /// Segments that were never finished, and their files.
-    pub unfinished: BTreeSet<(Name, String)>,
+    /// Openers that are taking the log over, or died of it.
+    pub openers: BTreeSet<u64>,
+    /// Files that were never finished, and the epochs of those who made them.
+    pub unfinished: BTreeSet<(u64, String)>,
+}
+
+impl Listing {
+    /// An owner with both marks may write: it looks for the one.
+    fn add_mark(&mut self, name: &str) {
+        if let Some(epoch) = parse_epoch(name, kind_of(Mark::Live)) {
+            self.marks.insert(epoch, Mark::Live);
+        } else if let Some(epoch) = parse_epoch(name, kind_of(Mark::Past)) {
+            self.marks.entry(epoch).or_insert(Mark::Past);
+        }
+    }
 }
 
 /// The directory.
@@ -65,13 +74,18 @@ pub(super) struct Disk {
     pub script: super::tests::Script,
 }
 
-/// Shows that somebody is taking the log over.
+/// Shows that an opener is taking the log over.
 #[derive(Debug)]
-pub(super) struct Entered(pub File);
+pub(super) struct Entered {
+    pub file: File,
+    path: PathBuf,
+}
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        unlock(&self.0);
+        // If this fails, a later owner deletes it: without the lock it says nothing.
+        let _ = fs::remove_file(&self.path);
+        unlock(&self.file);
     }
 }
 
@@ -124,6 +138,11 @@ impl Disk {
         missing.into_iter().filter_map(Path::parent).try_for_each(|parent| self.sync_dir(parent))
     }
 
+    /// Makes the names in the directory durable.
+    pub fn sync_entries(&self) -> Result<(), Fault> {
+        self.sync_dir(&self.dir)
+    }
+
     /// Makes a file whose name is all there is to it.
     pub fn put_empty(&self, name: &str) -> Result<(), Fault> {
         File::create(self.dir.join(name)).map_err(|error| self.failed("make", error))?;
@@ -138,11 +157,12 @@ impl Disk {
             let Some(name) = name.to_str() else { continue };
             match name.split_once('.') {
                 None => listing.segments.extend(name.parse::<Name>()),
-                Some((segment, rest)) if rest.rsplit('.').next() == Some("new") => {
-                    let segment = segment.parse::<Name>();
-                    listing.unfinished.extend(segment.map(|segment| (segment, name.to_owned())));
+                Some((_, rest)) if rest.rsplit('.').next() == Some("new") => {
+                    let maker = parse_maker(name);
+                    listing.unfinished.extend(maker.map(|epoch| (epoch, name.to_owned())));
                 }
-                Some(_) => listing.marks.extend(parse_mark(name)),
+                Some((_, OPENING)) => listing.openers.extend(parse_epoch(name, OPENING)),
+                Some(_) => listing.add_mark(name),
             }
         }
         Ok(listing)
@@ -161,7 +181,7 @@ impl Disk {
 
     /// Where a segment is made. Two that make the first one of a database do not share a file. Of a
     /// forked process the child has the parent's random numbers, but not its id.
-    pub fn unfinished(&self, name: Name) -> PathBuf {
+    pub fn unfinished(&self, name: impl fmt::Display) -> PathBuf {
         let maker = format!("{}-{:08x}", std::process::id(), random());
         self.dir.join(format!("{name}.{maker}.new"))
     }
@@ -180,10 +200,10 @@ impl Disk {
         file.set_len(padded(bytes.len() as u64)).map_err(failed)?;
         file.lock().map_err(failed)?;
         // An owner that does not sync takes over from one that did: if the machine fails, what that
-        // one has reported must be found, here or where it was before. A test cannot see this.
+        // one has reported must be found, here or where it was before.
         let is_taken = matches!(header.origin, Origin::Taken(_));
         if self.fsync || is_taken {
-            file.sync_all().map_err(failed)?;
+            self.sync_all(&file, &self.path(name)).map_err(failed)?;
         }
         fs::rename(unfinished, self.path(name)).map_err(failed)?;
         if self.fsync || is_taken {
@@ -192,36 +212,40 @@ impl Disk {
         Ok((file, bytes.len() as u64))
     }
 
-    /// Shows that somebody is taking the log over, for as long as the value lives.
-    pub fn enter(&self) -> Result<Entered, Fault> {
-        let failed = |error| self.failed("lock", error);
-        let path = self.dir.join(OPENING);
-        let file = File::options().create(true).append(true).open(path).map_err(failed)?;
-        for _ in 0..ENTER_TRIES_MAX {
-            if is_locked_by_us(file.try_lock_shared()).map_err(failed)? {
-                return Ok(Entered(file));
-            }
-            std::thread::sleep(ENTER_PAUSE);
+    /// Shows that the opener of this epoch is taking the log over, for as long as the value lives.
+    pub fn enter(&self, epoch: u64) -> Result<Entered, Fault> {
+        let unfinished = self.unfinished(padded_epoch(epoch));
+        let path = self.dir.join(name_of(epoch, OPENING));
+        let entered = File::create_new(&unfinished).and_then(|file| {
+            // Nobody else knows this file: it does not wait.
+            file.lock()?;
+            fs::rename(&unfinished, &path)?;
+            Ok(Entered { file, path })
+        });
+        if entered.is_err() {
+            // Nobody comes back to it. If this fails, a later owner deletes it.
+            let _ = fs::remove_file(&unfinished);
         }
-        let what = format!("somebody holds the lock on `{OPENING}`");
-        Err(failed(io::Error::new(ErrorKind::TimedOut, what)))
+        entered.map_err(|error| self.failed("make", error))
     }
 
-    /// Whether nobody is taking the log over at this moment.
-    pub fn is_quiet(&self) -> Result<bool, Fault> {
-        let file = match File::open(self.dir.join(OPENING)) {
-            // Nobody ever has.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
-            file => file.map_err(|error| self.failed("lock", error))?,
-        };
-        let tried = match is_locked_by_us(file.try_lock()) {
-            // Owners that are opening share it. Somebody who has it alone is a reader as we are.
-            Ok(false) => is_locked_by_us(file.try_lock_shared()).map(|is_shared| !is_shared),
-            tried => tried,
-        };
-        // At once: nobody waits long for a reader.
-        unlock(&file);
-        tried.map_err(|error| self.failed("lock", error))
+    /// Whether neither the owner of this epoch nor a newer one is taking the log over at this moment. An
+    /// older one has nothing to say any more, wherever it stands.
+    pub fn is_quiet_since(&self, epoch: u64) -> Result<bool, Fault> {
+        for opener in self.list()?.openers.range(epoch..) {
+            let file = match File::open(self.dir.join(name_of(*opener, OPENING))) {
+                // It is through.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                file => file.map_err(|error| self.failed("lock", error))?,
+            };
+            // Side by side with other readers.
+            let tried = is_locked_by_us(file.try_lock_shared());
+            unlock(&file);
+            if !tried.map_err(|error| self.failed("lock", error))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Shows that the owner of this epoch has its first segment and may write.
@@ -269,7 +293,8 @@ impl Disk {
     /// Makes durable what an owner that did not sync has left, whatever the options of this one: the
     /// list that names it is durable too, and would promise what is not there.
     pub fn sync(&self, name: Name) -> Result<(), Fault> {
-        let synced = File::open(self.path(name)).and_then(|file| file.sync_data());
+        let path = self.path(name);
+        let synced = File::open(&path).and_then(|file| self.sync_all(&file, &path));
         synced.map_err(|error| Fault::io("sync", name, error))
     }
 
@@ -292,8 +317,11 @@ impl Disk {
         for name in listing.segments.iter().filter(is_past) {
             self.remove(*name)?;
         }
-        for (_, file) in listing.unfinished.iter().filter(|(name, _)| name.epoch < epoch) {
+        for (_, file) in listing.unfinished.iter().filter(|(maker, _)| *maker < epoch) {
             gone(fs::remove_file(self.dir.join(file)))?;
+        }
+        for opener in listing.openers.range(..epoch) {
+            gone(fs::remove_file(self.dir.join(name_of(*opener, OPENING))))?;
         }
         for (older, mark) in listing.marks.range(..epoch) {
             gone(fs::remove_file(self.mark_path(*older, *mark)))?;
@@ -307,7 +335,18 @@ impl Disk {
 
     /// Makes the names in a directory durable.
     fn sync_names(&self, dir: &Path) -> Result<(), Fault> {
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| self.failed("sync", error))
+        let synced = File::open(dir).and_then(|file| self.sync_all(&file, dir));
+        synced.map_err(|error| self.failed("sync", error))
+    }
+
+    /// Makes a file or a directory durable. Tests look at what was.
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "it is for tests"))]
+    fn sync_all(&self, file: &File, path: &Path) -> io::Result<()> {
+        #[cfg(test)]
+        self.script.note_synced(path);
+        #[cfg(not(test))]
+        let _ = path;
+        file.sync_all()
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<(), Fault> {
@@ -351,25 +390,37 @@ pub(super) fn unlock(file: &File) {
     let _ = file.unlock();
 }
 
-/// A mark has the name that we would give it, or it is none: another name would not be found when the
-/// mark is to be moved.
-fn parse_mark(name: &str) -> Option<(u64, Mark)> {
-    let (epoch, kind) = name.split_once('.')?;
-    let mark = match kind {
-        "live" => Mark::Live,
-        "past" => Mark::Past,
-        _ => return None,
-    };
-    let epoch = epoch.parse().ok()?;
-    (mark_name(epoch, mark) == name).then_some((epoch, mark))
+/// The epoch of a file that has exactly the name that we would give it. One with another name would
+/// not be found when it is to be moved or deleted.
+fn parse_epoch(name: &str, kind: &str) -> Option<u64> {
+    let epoch = name.split_once('.')?.0.parse().ok()?;
+    (name_of(epoch, kind) == name).then_some(epoch)
+}
+
+/// The epoch of an owner who began to make a file.
+fn parse_maker(name: &str) -> Option<u64> {
+    let (made, _) = name.split_once('.')?;
+    let segment = made.parse::<Name>().ok().map(|segment| segment.epoch);
+    segment.or_else(|| made.parse().ok().filter(|epoch| padded_epoch(*epoch) == made))
 }
 
 fn mark_name(epoch: u64, mark: Mark) -> String {
-    let kind = match mark {
+    name_of(epoch, kind_of(mark))
+}
+
+const fn kind_of(mark: Mark) -> &'static str {
+    match mark {
         Mark::Live => "live",
         Mark::Past => "past",
-    };
-    format!("{epoch:010}.{kind}")
+    }
+}
+
+fn name_of(epoch: u64, kind: &str) -> String {
+    format!("{}.{kind}", padded_epoch(epoch))
+}
+
+fn padded_epoch(epoch: u64) -> String {
+    format!("{epoch:010}")
 }
 
 fn gone(removed: io::Result<()>) -> io::Result<()> {

@@ -6,9 +6,9 @@
 //! 2. What is shown is durable: the file is synced before its end is told.
 //! 3. What is shown stays: bytes of an owner that has been fenced are shown only when it is settled which
 //!    of them count. An owner whose mark stands after its segment was read had not been fenced
-//!    before, and whoever fences it will find what was read. Nothing is shown while somebody is
-//!    taking the log over: the newest segment may be that of an older opener, who has copied what a
-//!    newer one has not seen and will leave out.
+//!    before, and whoever fences it will find what was read. Nothing is shown while the owner of the
+//!    newest segment or a newer one is taking the log over: the segment may not be durable yet, or be
+//!    that of an older opener, who has copied what the newer one has not seen and will leave out.
 //!
 //! If a new owner dies before it has said what counts while the old one still runs, nobody can say it:
 //! reading is refused until the next one opens.
@@ -119,7 +119,7 @@ impl Follower {
         let may_count = self.disk.has_mark(newest.epoch, Mark::Live)?
             || !self.disk.has_mark(newest.epoch, Mark::Past)?
             || self.disk.is_final(newest)?;
-        let is_settled = may_count && self.disk.is_quiet()?;
+        let is_settled = may_count && self.disk.is_quiet_since(newest.epoch)?;
         if self.disk.list()?.segments.last() != Some(&newest) {
             return Ok(Standing::Superseded);
         }

@@ -29,6 +29,7 @@
 //! | `tape.rs`, `writer.rs` | writing it |
 //! | `replay.rs` | reading it in order |
 //! | `follow.rs` | reading it beside its owner |
+//! | `scrub.rs` | reading all of it, to find damage |
 //! | `collect.rs` | deleting what is no longer needed |
 //! | `place.rs` | which databases have it |
 
@@ -39,6 +40,7 @@ mod follow;
 mod place;
 mod replay;
 mod rows;
+mod scrub;
 mod segment;
 mod take;
 mod tape;
@@ -164,7 +166,8 @@ impl WriterInit for Opener {
         let mut known: Vec<Name> = older.iter().map(segment::Part::name).collect();
         known.push(taken.tape.name());
         *self.log.known.lock() = known;
-        let replay = Replay::new(self.log.disk.clone(), taken.parts.clone(), bounds.after_id);
+        let (disk, parts) = (self.log.disk.clone(), taken.parts.clone());
+        let replay = Replay::of_owner(disk, parts, bounds.after_id, bounds.epoch);
         let (known, counters) = (Arc::clone(&self.log.known), Arc::clone(&self.counters));
         let writer = Writer::start(taken, bounds.after_id, known, counters)?;
         Ok(WriterInitResult { replay_iterator: Box::new(replay), wal_writer: Box::new(writer) })

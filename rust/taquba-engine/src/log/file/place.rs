@@ -50,8 +50,9 @@ pub(in crate::log) fn find(dir: &LocalDir, name: &str) -> Result<Option<FileLog>
 /// The same for somebody who may make the database.
 pub(in crate::log) fn find_or_make(dir: &LocalDir, name: &str) -> Result<Option<FileLog>> {
     let is_new = is_new(dir).map_err(|fault| of_file(name, &fault))?;
-    if is_new && is_of_this_machine(&dir.path) {
-        make(dir).map_err(|fault| of_file(name, &fault))?;
+    if is_of_this_machine(&dir.path) {
+        let made = if is_new { make(dir) } else { Ok(()) };
+        made.and_then(|()| make_dirs(dir)).map_err(|fault| of_file(name, &fault))?;
     }
     find(dir, name)
 }
@@ -61,6 +62,16 @@ fn make(dir: &LocalDir) -> std::result::Result<(), Fault> {
     objects.make_dir()?;
     objects.put_empty(SIGNPOST)?;
     Disk::new(dir.path.join(LOG_DIR), dir.fsync).make()
+}
+
+/// Makes the directories of objects. Of two who write the first objects of one at the same moment, only
+/// the one who makes it would wait until it is durable.
+fn make_dirs(dir: &LocalDir) -> std::result::Result<(), Fault> {
+    for name in [MANIFEST_DIR, "compacted", "compactions", "payloads", "owner"] {
+        Disk::new(dir.path.join(name), dir.fsync).make_dir()?;
+    }
+    // One who was killed may have made some, and not have come to this.
+    Disk::new(dir.path.clone(), dir.fsync).sync_entries()
 }
 
 fn is_new(dir: &LocalDir) -> std::result::Result<bool, Fault> {

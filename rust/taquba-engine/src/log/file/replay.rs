@@ -4,13 +4,15 @@
 //!
 //! 1. Every record from the first to the last one asked for is returned, in order, or it is an error that
 //!    names the file.
+//! 2. An owner whom a newer one has followed is told so, and not of damage: the newer one deletes what
+//!    it does not need.
 
 use std::collections::VecDeque;
 
 use async_trait::async_trait;
 use slatedb::wal::{WalError, WalIterator, WalRows};
 
-use super::disk::Disk;
+use super::disk::{Disk, Mark};
 use super::segment::{Kind, Part, SegmentReader};
 use super::{Fault, blocking, rows};
 
@@ -27,7 +29,13 @@ pub(super) struct Replay {
 impl Replay {
     /// The records behind `after_id`, up to the end of the last part.
     pub fn new(disk: Disk, parts: Vec<Part>, after_id: u64) -> Self {
-        let source = Source { disk, parts: parts.into(), after_id, open: None };
+        let source = Source { disk, parts: parts.into(), after_id, open: None, owner: None };
+        Self { source: Some(source), ready: VecDeque::new() }
+    }
+
+    /// The same for the owner of this epoch, which has its mark.
+    pub fn of_owner(disk: Disk, parts: Vec<Part>, after_id: u64, epoch: u64) -> Self {
+        let source = Source { disk, parts: parts.into(), after_id, open: None, owner: Some(epoch) };
         Self { source: Some(source), ready: VecDeque::new() }
     }
 
@@ -38,7 +46,7 @@ impl Replay {
         after_id: u64,
         open: (SegmentReader, u64),
     ) -> Self {
-        let source = Source { disk, parts: parts.into(), after_id, open: Some(open) };
+        let source = Source { disk, parts: parts.into(), after_id, open: Some(open), owner: None };
         Self { source: Some(source), ready: VecDeque::new() }
     }
 }
@@ -49,7 +57,7 @@ impl WalIterator for Replay {
         if self.ready.is_empty() {
             let mut source = self.source.take().ok_or(WalError::Closed)?;
             let (source, chunk) = blocking(move || {
-                let chunk = source.chunk();
+                let chunk = source.chunk().map_err(|fault| source.explained(fault));
                 (source, chunk)
             })
             .await;
@@ -67,9 +75,17 @@ struct Source {
     after_id: u64,
     /// The first part, and its next record.
     open: Option<(SegmentReader, u64)>,
+    /// Who reads, if it is the owner.
+    owner: Option<u64>,
 }
 
 impl Source {
+    /// A newer owner explains whatever was found. It moves the mark before it deletes anything.
+    fn explained(&self, fault: Fault) -> Fault {
+        let has_mark = self.owner.map(|epoch| self.disk.has_mark(epoch, Mark::Live));
+        if matches!(has_mark, Some(Ok(false))) { Fault::Fenced } else { fault }
+    }
+
     fn chunk(&mut self) -> Result<VecDeque<WalRows>, Fault> {
         let mut chunk = VecDeque::new();
         let mut size_bytes = 0;

@@ -20,8 +20,9 @@
 //! An owner that ends before step 3 leaves nothing that counts: the next one reads again. One that
 //! ends behind it leaves a list which the next one builds on, whether or not it has its mark.
 //!
-//! Until step 3 nobody else can know what will count. Readers that come then see by a lock that
-//! somebody is at it, and wait.
+//! Until step 3 nobody else can know what will count. Readers that come then see by a locked file with
+//! its epoch that somebody is at it, and wait. Not so if there is a newer owner's segment: what an older
+//! opener says later is nothing to anybody, so one that was stopped on the way keeps no reader from it.
 //!
 //! The last record of a segment that was not ended may not have reached the disk: its owner may have
 //! died, or failed, in its sync, and another sync of the same file would not tell. It is copied into
@@ -74,7 +75,7 @@ impl Taken {
 /// writes, and before it calls a failure damage: a newer owner may have been tidying up.
 pub(super) fn take(disk: &Disk, bounds: Bounds) -> Result<Taken, Fault> {
     let Bounds { epoch, after_id, seen_id } = bounds;
-    let _entered = disk.enter()?;
+    let _entered = disk.enter(epoch)?;
     let mut look_count = 0;
     loop {
         let listing = disk.list()?;

@@ -23,7 +23,7 @@ use super::segment::{
 #[derive(Debug)]
 pub(super) struct Tape {
     disk: Disk,
-    file: File,
+    pub file: File,
     name: Name,
     salt: u32,
     /// Where the next record goes.

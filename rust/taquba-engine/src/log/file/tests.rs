@@ -3,12 +3,15 @@
 mod damage;
 mod database;
 mod follow;
+mod openers;
 mod owners;
 mod random;
 mod writing;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,9 +24,12 @@ use super::*;
 
 type Act = Box<dyn FnMut(Step) -> io::Result<()> + Send>;
 
-/// What a test does at the steps of an owner.
+/// What a test does at the steps of an owner, and what it sees of it.
 #[derive(Clone, Default)]
-pub(super) struct Script(Arc<Mutex<Option<Act>>>);
+pub(super) struct Script {
+    act: Arc<Mutex<Option<Act>>>,
+    synced: Arc<Mutex<BTreeSet<PathBuf>>>,
+}
 
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,16 +39,25 @@ impl fmt::Debug for Script {
 
 impl Script {
     pub fn reach(&self, step: Step) -> io::Result<()> {
-        let act = self.0.lock().take();
+        let act = self.act.lock().take();
         let Some(mut act) = act else { return Ok(()) };
         let reached = act(step);
-        self.0.lock().get_or_insert(act);
+        self.act.lock().get_or_insert(act);
         reached
+    }
+
+    pub fn note_synced(&self, path: &Path) {
+        self.synced.lock().insert(path.to_owned());
+    }
+
+    /// Files and directories that were made durable whole.
+    pub fn synced(&self) -> BTreeSet<PathBuf> {
+        self.synced.lock().clone()
     }
 
     /// From now on.
     pub fn set(&self, act: impl FnMut(Step) -> io::Result<()> + Send + 'static) {
-        *self.0.lock() = Some(Box::new(act));
+        *self.act.lock() = Some(Box::new(act));
     }
 
     /// Once, at this step.

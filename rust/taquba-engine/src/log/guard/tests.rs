@@ -6,17 +6,23 @@ use slatedb_common::retry::NonRetryable;
 use super::*;
 
 /// Answers the first creates with what S3 says to racing ones: a conflict, and no object.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Conflicting {
     inner: InMemory,
     conflicts: AtomicU64,
+    /// Questions whether an object is there that are not answered.
+    silences: AtomicU64,
     is_denied: bool,
 }
 
 impl Conflicting {
     fn guarded(conflicts: u64) -> GuardedStore {
-        let inner = InMemory::new();
-        let store = Self { inner, conflicts: AtomicU64::new(conflicts), is_denied: false };
+        Self::silent(conflicts, 0)
+    }
+
+    fn silent(conflicts: u64, silences: u64) -> GuardedStore {
+        let (conflicts, silences) = (AtomicU64::new(conflicts), AtomicU64::new(silences));
+        let store = Self { inner: InMemory::new(), conflicts, silences, is_denied: false };
         GuardedStore::new(Arc::new(store), Attribution::Kept)
     }
 }
@@ -57,6 +63,11 @@ impl ObjectStore for Conflicting {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let left = self.silences.load(Ordering::Relaxed);
+        if options.head && left > 0 {
+            self.silences.store(left - 1, Ordering::Relaxed);
+            return Err(Error::Generic { store: "Conflicting", source: "no answer".into() });
+        }
         self.inner.get_opts(location, options).await
     }
 
@@ -94,6 +105,15 @@ async fn a_conflict_without_an_object_is_tried_again() {
     assert_eq!(store.counts().put_count, 3);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_conflict_without_an_object_is_never_believed() {
+    for store in [Conflicting::guarded(100), Conflicting::silent(1, 1)] {
+        let put = store.put_opts(&Path::from("wal/1"), "row".into(), create()).await;
+
+        assert!(matches!(put, Err(Error::Generic { .. })), "{put:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_object_that_is_there_is_believed() {
     let store = Conflicting::guarded(0);
@@ -106,8 +126,7 @@ async fn an_object_that_is_there_is_believed() {
 
 #[tokio::test]
 async fn a_missing_right_is_final() {
-    let inner =
-        Conflicting { inner: InMemory::new(), conflicts: AtomicU64::new(0), is_denied: true };
+    let inner = Conflicting { is_denied: true, ..Conflicting::default() };
     let store = GuardedStore::new(Arc::new(inner), Attribution::Kept);
 
     let put = store.put_opts(&Path::from("wal/1"), "row".into(), create()).await;

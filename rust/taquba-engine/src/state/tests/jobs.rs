@@ -150,6 +150,27 @@ fn a_dedup_key_is_free_after_the_claim_and_a_retry_does_not_take_it_back() {
 }
 
 #[test]
+fn a_dedup_key_goes_on_to_the_next_job_that_has_it() {
+    let mut h = Harness::new();
+    let keyed = |payload| NewJob { dedup_key: Some("k".into()), ..job(payload) };
+    h.enqueue_job(keyed("a"));
+    h.commit();
+    let claim = h.claim_one();
+    let second = h.enqueue_job(keyed("b"));
+    h.nack(claim.token);
+    h.commit();
+
+    // After a restart the older job has the key, until it is claimed.
+    let mut h = h.reopen();
+    h.pass(Duration::from_secs(10));
+    h.claim_one();
+
+    assert_eq!(h.enqueue_job(keyed("c")), second, "the second job waits, and the key is its own");
+    h.ask(Command::CancelJob { job_id: second }).expect("it waits");
+    assert_ne!(h.enqueue_job(keyed("d")), second, "nobody has it any more");
+}
+
+#[test]
 fn a_dedup_key_of_the_settled_scope_is_taken_while_the_job_runs() {
     let mut h = Harness::new();
     let keyed =

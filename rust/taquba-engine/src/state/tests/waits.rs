@@ -210,6 +210,24 @@ fn nobody_who_waits_gets_what_a_close_hands_back() {
 }
 
 #[test]
+fn a_close_before_a_batch_is_delivered_costs_no_attempt() {
+    let mut h = Harness::new();
+    let read = h.enqueue("read again");
+    let ready = h.enqueue("in memory");
+    h.commit();
+    h.state.drop_body(read.row);
+    let fx = h.apply(Command::Claim { queue: queue(), count_max: 2, lease: None, wait: None });
+    assert_eq!(fx.loads, [read.row]);
+
+    let mut fx = super::super::Effects::default();
+    h.state.release_all(h.now, &mut fx);
+
+    for job in [read, ready] {
+        assert_eq!(h.state.job(job.row).attempts, 0, "nobody has seen it");
+    }
+}
+
+#[test]
 fn a_lease_starts_when_its_batch_is_delivered() {
     let mut h = Harness::new();
     let read = h.enqueue("read again");

@@ -45,7 +45,7 @@ async fn a_commit_is_one_write_and_no_object() {
     assert_eq!(after.put_count - before.put_count, 10);
     assert!((300..1_000).contains(&(after.put_bytes - before.put_bytes)));
     assert_eq!(names(&dir.path().join("queue/wal")), [SIGNPOST]);
-    assert_eq!(names(&dir.path().join("queue/log")).len(), 3, "a segment, a mark, a lock");
+    assert_eq!(names(&dir.path().join("queue/log")).len(), 2, "a segment, a mark");
     log.close().await.expect("the disk is fine");
 }
 
@@ -77,7 +77,7 @@ async fn a_database_that_was_closed_goes_on_without_the_old_log() {
         assert_eq!(keys(&log, ScanRange::of_tag(b'k'), 99).await.len(), number);
         log.commit(vec![row(["k1", "k2", "k3"][number], "x")]).await.expect("the disk is fine");
         log.close().await.expect("the disk is fine");
-        assert_eq!(names(&dir.path().join("queue/log")).len(), 3);
+        assert_eq!(names(&dir.path().join("queue/log")).len(), 2);
     }
 }
 

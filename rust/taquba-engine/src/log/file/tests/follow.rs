@@ -6,7 +6,7 @@ use super::super::disk::Mark;
 use super::*;
 
 /// What a reader sees behind a record.
-async fn behind(reader: &Follower, after_id: u64) -> Result<Vec<String>, WalError> {
+pub(super) async fn behind(reader: &Follower, after_id: u64) -> Result<Vec<String>, WalError> {
     let last_id = reader.last_wal_file_id(after_id).await?;
     let mut rows = reader.iterator(WalFileRange::from(after_id + 1..last_id + 1)).await?;
     let mut keys = Vec::new();

@@ -8,24 +8,24 @@ use super::super::segment::{HEAD_BYTES, Kind, Part};
 use super::super::tape::Tape;
 use super::*;
 
-const TAKING: [Step; 4] = [Step::Fenced, Step::Surveyed, Step::Published, Step::Marked];
+pub(super) const TAKING: [Step; 4] = [Step::Fenced, Step::Surveyed, Step::Published, Step::Marked];
 const WRITING: [Step; 3] = [Step::Write, Step::Written, Step::Synced];
 
 /// An owner that stands still at a step.
-struct Paused<T> {
+pub(super) struct Paused<T> {
     go: Sender<()>,
     thread: JoinHandle<T>,
 }
 
 impl<T> Paused<T> {
-    fn resume(self) -> T {
+    pub fn resume(self) -> T {
         self.go.send(()).expect("it waits");
         self.thread.join().expect("it does not panic")
     }
 }
 
 /// Has an owner work until it comes to this step.
-fn pause<T: Send + 'static>(
+pub(super) fn pause<T: Send + 'static>(
     disk: &Disk,
     at: Step,
     work: impl FnOnce() -> T + Send + 'static,
@@ -43,14 +43,18 @@ fn pause<T: Send + 'static>(
 }
 
 /// An owner without a thread of its own.
-struct Plain {
-    tape: Tape,
-    parts: Vec<Part>,
+pub(super) struct Plain {
+    pub tape: Tape,
+    pub parts: Vec<Part>,
     next_id: u64,
 }
 
 /// Takes the log as a database does; `None` if a newer owner came in between.
-fn open(disk: &Disk, bounds: Bounds, is_newest: impl Fn(Bounds) -> bool) -> Option<Plain> {
+pub(super) fn open(
+    disk: &Disk,
+    bounds: Bounds,
+    is_newest: impl Fn(Bounds) -> bool,
+) -> Option<Plain> {
     let taken = take(disk, bounds);
     if !is_newest(bounds) {
         return None;
@@ -62,7 +66,7 @@ fn open(disk: &Disk, bounds: Bounds, is_newest: impl Fn(Bounds) -> bool) -> Opti
 
 impl Plain {
     /// Commits a row; whether it was reported.
-    fn commit(&mut self, key: &str) -> bool {
+    pub fn commit(&mut self, key: &str) -> bool {
         let mut frame = vec![0; HEAD_BYTES];
         rows::encode(&[row(key, b"value".to_vec(), self.next_id)], &mut frame);
         match self.tape.append(&mut frame, self.next_id, Kind::Rows) {
@@ -76,7 +80,7 @@ impl Plain {
     }
 }
 
-fn keys(store: &Store, parts: &[Part]) -> Vec<String> {
+pub(super) fn keys(store: &Store, parts: &[Part]) -> Vec<String> {
     futures::executor::block_on(async {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let disk = store.disk();
@@ -85,7 +89,7 @@ fn keys(store: &Store, parts: &[Part]) -> Vec<String> {
     })
 }
 
-fn start(store: &Store) -> (Disk, Plain) {
+pub(super) fn start(store: &Store) -> (Disk, Plain) {
     let disk = store.disk();
     let mut owner = open(&disk, store.bounds(), |_| true).expect("nobody is in the way");
     assert!(owner.commit("a"));
@@ -93,7 +97,7 @@ fn start(store: &Store) -> (Disk, Plain) {
 }
 
 /// Opens the store once more: what later owners find must be this, and then what they write.
-fn check_later_owners(store: &Store, expected: &[String]) {
+pub(super) fn check_later_owners(store: &Store, expected: &[String]) {
     let mut expected = expected.to_vec();
     for key in ["later", "latest"] {
         let disk = store.disk();
@@ -233,39 +237,12 @@ fn a_name_that_is_nearly_that_of_a_mark_or_a_segment_is_nothing() {
     let before = store.disk().list().expect("it is there");
     let first_ids = [0, u64::MAX].map(|first_id| Name { epoch: 9, first_id }.to_string());
     let names = ["0.live", "00000000000.live", "+0000000001.live", "9.past", "0000000009.lives"];
-    for name in names.into_iter().chain(first_ids.iter().map(String::as_str)) {
+    let openers = ["9.opening", "0000000009.openings", "9.1-a.new", "opening", "new"];
+    for name in names.into_iter().chain(openers).chain(first_ids.iter().map(String::as_str)) {
         fs::write(store.log_dir().join(name), "").expect("the disk is fine");
     }
 
     assert_eq!(store.disk().list().expect("it is there"), before);
     assert_eq!(before.marks.into_iter().collect::<Vec<_>>(), [(1, Mark::Live)]);
     check_later_owners(&store, &["a".to_owned()]);
-}
-
-#[test]
-fn a_lock_that_somebody_keeps_is_told_and_a_copy_of_ours_does_not_keep_it() {
-    let store = Store::new();
-    let disk = store.disk();
-    assert!(disk.is_quiet().expect("it can be read"), "nobody has ever opened it");
-    let (entered, side_by_side) = (disk.enter().expect("free"), disk.enter().expect("shared"));
-    assert!(!disk.is_quiet().expect("it can be read"));
-    // As a child has it that was forked meanwhile.
-    let copies = [&entered, &side_by_side].map(|held| held.0.try_clone().expect("it is open"));
-    drop((entered, side_by_side));
-    assert!(disk.is_quiet().expect("it can be read"));
-    drop(copies);
-
-    let stranger = fs::File::open(store.log_dir().join("opening")).expect("it is there");
-    stranger.lock().expect("it is free");
-    assert!(disk.is_quiet().expect("it can be read"), "whoever has it alone does not open the log");
-    let refused = take(&disk, store.bounds()).expect_err("it is held");
-    let Fault::Io { source, .. } = refused else { panic!("{refused}") };
-    assert!(source.to_string().contains("somebody holds the lock"), "{source}");
-
-    let freeing = thread::spawn(move || {
-        thread::sleep(std::time::Duration::from_millis(30));
-        drop(stranger);
-    });
-    drop(disk.enter().expect("it is let go soon"));
-    freeing.join().expect("it does not panic");
 }

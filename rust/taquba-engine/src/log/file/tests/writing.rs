@@ -247,7 +247,7 @@ fn first_openers_do_not_share_a_file_and_what_they_leave_is_deleted() {
     assert_eq!(disk.list().expect("it is there").unfinished.len(), 3);
     disk.tidy(2, &[]).expect("the disk is fine");
     let left = disk.list().expect("it is there").unfinished;
-    assert_eq!(left.into_iter().map(|(name, _)| name.epoch).collect::<Vec<_>>(), [2]);
+    assert_eq!(left.into_iter().map(|(maker, _)| maker).collect::<Vec<_>>(), [2]);
 
     // What cannot be finished is not left either.
     fs::create_dir(disk.path(name(3))).expect("the disk is fine");

@@ -65,8 +65,12 @@ def decode(data: bytes, kind: type[_T]) -> _T:
     msgspec = _msgspec()
     try:
         value: _T = msgspec.json.decode(data, type=kind, strict=True)
-    except TypeError as error:
-        refuse("type", kind, f"give a type that `msgspec` reads ({error})")
+    except (TypeError, ValueError) as error:
+        # What is no JSON of this type is told as `msgspec` does.
+        if isinstance(error, msgspec.MsgspecError):
+            raise
+        # The error of `msgspec` holds all of what was given.
+        refuse("type", kind, f"give a type that `msgspec` reads ({type(error).__name__})")
     return value
 
 

@@ -66,8 +66,23 @@ def close_all() -> None:
 def duration(name: str, value: float | timedelta) -> timedelta:
     """Read a duration, whichever way it was given."""
 
+def fork_memory(store: MemoryStore, /) -> MemoryStore:
+    """A second memory store, with what the first one holds at this instant.
+
+    What a process leaves behind that dies now: its later writes reach the first store only.
+    """
+
 def shown(value: object) -> str:
     """What an error shows of a value: its `repr`, shortened."""
+
+def verify_store(
+    future: Future[dict[str, Any]],
+    port: Port,
+    store: object,
+    path: str,
+    store_timeout: timedelta,
+) -> bool:
+    """Read all of a store, whoever owns it. Resolves to the fields of `VerifyReport`."""
 
 @final
 class SystemClock:
@@ -755,6 +770,30 @@ class SlowStore:
     """Memory that takes so many milliseconds for each write, and for each read: for benchmarks."""
 
     def __new__(cls, put_ms: float, get_ms: float) -> Self: ...
+
+@disjoint_base
+class ChaosStore:
+    """A store that fails as stores fail. `taquba.testing.ChaosStore` is what users make."""
+
+    def __new__(cls, store: object, plan: object, seed: int) -> Self: ...
+    def calm(self) -> None:
+        """End all faults. What is on its way, such as a put that arrives late, goes on."""
+
+    def resume(self) -> None:
+        """Have faults again, as planned."""
+
+    def deny(self, seconds: float | timedelta) -> None:
+        """Refuse all that begins within this time, as if the credentials were wrong.
+
+        Args:
+            seconds: For how long: `float` seconds or a `timedelta`.
+        """
+
+    def counts(self) -> dict[str, int]:
+        """Count the faults that have happened, by name."""
+
+    def request_count(self) -> int:
+        """Count the requests that were made, those that failed among them."""
 
 def from_url(
     url: str,

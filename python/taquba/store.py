@@ -11,8 +11,10 @@ Not here:
 import os
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from taquba import _taquba
 from taquba._taquba import (
     AzureStore,
+    ChaosStore,
     GCSStore,
     LocalStore,
     MemoryStore,
@@ -44,7 +46,9 @@ class HasStoreArguments(Protocol):
         """Return the arguments of its constructor."""
 
 
-StoreLike: TypeAlias = str | os.PathLike[str] | HasStoreArguments | MemoryStore | SlowStore
+StoreLike: TypeAlias = (
+    str | os.PathLike[str] | HasStoreArguments | MemoryStore | SlowStore | ChaosStore
+)
 """A URL, a directory, or a store object."""
 
 _ADOPTED: Final = {
@@ -65,7 +69,7 @@ def resolve(store: StoreLike) -> object:
         InvalidStoreError: It is no store, it has no prefix, or it is a memory store of another
             library, whose content taquba cannot reach.
     """
-    if isinstance(store, str | os.PathLike | MemoryStore | SlowStore):
+    if isinstance(store, str | os.PathLike | MemoryStore | SlowStore | ChaosStore):
         return store
     adopted = _adopt(store)
     if isinstance(adopted, LocalStore):
@@ -111,6 +115,6 @@ def _directory(store: object) -> object:
 
 
 def _refusal(store: object, remedy: str) -> InvalidStoreError:
-    location = repr(store)
+    location = _taquba.shown(store)
     message = f"the store `{location}` cannot be used: {remedy}"
     return InvalidStoreError(message, location=location, remedy=remedy)

@@ -7,10 +7,12 @@ Invariants:
 
 import asyncio
 import contextlib
+import weakref
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import Any, Final, Never, Self, final
+from typing import Any, ClassVar, Final, Never, Self, final
 
+from taquba import _taquba
 from taquba._delivery._dispatcher import Dispatcher
 from taquba._taquba import MemoScope
 from taquba.exceptions import ClosedError
@@ -25,7 +27,14 @@ BLOCKED_LOOP_GRACE: Final[timedelta] = timedelta(seconds=5)
 class Subscription:
     """Jobs of one queue, on their way to a dispatcher. Made by `Subscription.begin`."""
 
-    def __init__(self, dispatcher: Dispatcher, number: int, shutdown_timeout: timedelta) -> None:
+    alive: "ClassVar[weakref.WeakSet[Subscription]]" = weakref.WeakSet()  # noqa: RUF012 - it is one
+    """Those that have not begun to end: a test that moves the time has to know who works."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, queue_name: str, number: int, shutdown_timeout: timedelta
+    ) -> None:
+        self.port = dispatcher.port
+        self.queue_name = queue_name
         self._dispatcher = dispatcher
         self._number = number
         self._shutdown_timeout = shutdown_timeout
@@ -33,6 +42,7 @@ class Subscription:
         self.failed = dispatcher.failed
         """Fails when the work cannot go on. Nothing new is delivered then."""
         self.failed.add_done_callback(self._stop_failed)
+        self.alive.add(self)
 
     @classmethod
     async def begin(  # noqa: PLR0913 - one per field of the command
@@ -70,23 +80,24 @@ class Subscription:
             observes_runs=list(observes_runs),
             memos=memos,
             leases=leases,
-            job_timeout=None if job_timeout is None else job_timeout + BLOCKED_LOOP_GRACE,
+            job_timeout=None if job_timeout is None else _with_grace(job_timeout),
         )
         try:
             number = await answer
         except asyncio.CancelledError:
             # Answered in the tick in which the caller was cancelled: deliveries may run already.
             if answer.done() and not answer.cancelled() and answer.exception() is None:
-                await cls(dispatcher, answer.result(), shutdown_timeout).end()
+                await cls(dispatcher, queue_name, answer.result(), shutdown_timeout).end()
             raise
-        return cls(dispatcher, number, shutdown_timeout)
+        return cls(dispatcher, queue_name, number, shutdown_timeout)
 
     async def end(self) -> None:
         """Take nothing new, finish what is in flight, and wait until all of it is durable.
 
         Nothing is waited for if the store is lost, because nothing could be settled.
         """
-        port = self._dispatcher.port
+        self.alive.discard(self)
+        port = self.port
         patience = timedelta()
         # Closing the queue ends the subscription as well, and makes all of it durable.
         with contextlib.suppress(ClosedError):
@@ -108,9 +119,12 @@ class Subscription:
     def _stop(self) -> "asyncio.Future[None]":
         """Have nothing new delivered."""
         if self._stopping is None:
-            port = self._dispatcher.port
-            self._stopping = port.call(port.native.unsubscribe, self._number)
+            self._stopping = self.port.call(self.port.native.unsubscribe, self._number)
         return self._stopping
+
+
+def _with_grace(job_timeout: timedelta) -> timedelta:
+    return min(job_timeout + BLOCKED_LOOP_GRACE, _taquba.DURATION_MAX)
 
 
 def _look_at(failed: "asyncio.Future[Never]") -> None:

@@ -10,6 +10,7 @@ from taquba.queue._queue import Queue
 from taquba.queue._reader import QueueReader
 from taquba.queue._run import RunPage, RunState, RunStatus
 from taquba.queue._stats import QueueStats, Stats
+from taquba.queue._verify import Problem, VerifyReport, verify
 
 __all__ = [
     "Attempt",
@@ -23,6 +24,7 @@ __all__ = [
     "JobState",
     "KvPage",
     "Owner",
+    "Problem",
     "Queue",
     "QueueReader",
     "QueueStats",
@@ -30,4 +32,6 @@ __all__ = [
     "RunState",
     "RunStatus",
     "Stats",
+    "VerifyReport",
+    "verify",
 ]

@@ -93,9 +93,10 @@ class WebhookTerminalHook:
         self._max_attempts = max_attempts
         self._content_type = content_type
         self._key_id = key_id
-        self._statuses = frozenset(statuses)
-        for status in self._statuses:
+        kept = list(statuses)
+        for status in kept:
             check_instance("statuses", status, TerminalStatus)
+        self._statuses = frozenset(kept)
         self._rules = make_rules(
             allow_http=allow_http,
             allow_networks=allow_networks,

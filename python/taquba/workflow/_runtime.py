@@ -183,6 +183,7 @@ class WorkflowRuntime:
             FencedError: Another process owns this store now.
             ClosedError: The queue is closed.
         """
+        check_instance("specs", specs, Iterable)
         runs = [_with_id(spec) for spec in specs]
         check_batch(len(runs))
         await check_submission(self._hook, [spec for _, spec in runs])
@@ -296,6 +297,8 @@ class WorkflowRuntime:
             ClosedError: The queue was closed meanwhile.
             RuntimeError: Too many plain functions go on after `step_timeout`.
         """
+        if shutdown is not None:
+            check_instance("shutdown", shutdown, asyncio.Event)
         with self._queue.port().watching() as lost:
             async with self:
                 assert self._work is not None  # noqa: S101 - an invariant of ours

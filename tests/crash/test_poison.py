@@ -84,6 +84,57 @@ async def test_a_job_that_kills_its_process_each_time_is_given_up(
         assert await drain(queue, "emails") == []
 
 
+FAILS_FIRST = """
+import asyncio, os, signal, sys
+from taquba import OpenOptions, Queue, QueueConfig, RetryJitter, run_worker
+
+file = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+count = 0
+
+async def process(job):
+    global count
+    count += 1
+    os.write(file, b"%d\\n" % job.attempts)
+    if count == 1:
+        raise ValueError("not yet")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+async def main():
+    config = QueueConfig(
+        max_attempts=int(sys.argv[3]), retry_backoff_base=0, retry_jitter=RetryJitter.NONE
+    )
+    options = OpenOptions(fsync=False, default_queue_config=config)
+    async with Queue.open(sys.argv[1], options=options) as queue:
+        if not (await queue.stats()).queues:
+            await queue.enqueue("emails", b"poison")
+        shutdown = asyncio.Event()
+        worker = asyncio.create_task(run_worker(queue, "emails", process, shutdown=shutdown))
+        while (await queue.stats()).queues["emails"].dead_count == 0:
+            await asyncio.sleep(0.002)
+        shutdown.set()
+        await worker
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("max_attempts", [3, 5])
+def test_a_job_that_fails_first_and_kills_its_process_at_its_retry_is_given_up(
+    tmp_path: Path, max_attempts: int
+) -> None:
+    store, log = tmp_path / "store", tmp_path / "deliveries"
+    command = [sys.executable, "-c", FAILS_FIRST, str(store), str(log), str(max_attempts)]
+    for _ in range(max_attempts + 3):
+        child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        if child.returncode == 0:
+            break
+        assert child.returncode == -signal.SIGKILL, child.stderr
+
+    deliveries = log.read_text().split()
+    assert child.returncode == 0
+    assert max_attempts <= len(deliveries) <= max_attempts + 1, deliveries
+
+
 ACK_WITH_AND_DIE = """
 import asyncio, os, signal, sys
 from taquba import Effects, OpenOptions, Queue

@@ -181,7 +181,7 @@ async def test_a_large_value_comes_back_and_one_over_the_limit_is_refused(
         lambda whole: whole[:-1],
         lambda whole: whole + b"x",
         lambda whole: whole[:-1] + bytes([whole[-1] ^ 1]),
-        lambda whole: b"\x02" + whole[1:],
+        lambda whole: b"\x03" + whole[1:],
         lambda whole: whole[:1] + bytes(32) + whole[33:],
     ],
     ids=["empty", "version", "foreign", "cut", "longer", "flipped", "newer", "digest"],

@@ -1,0 +1,1 @@
+"""Faults that a process meets: other owners, full disks, clocks, blocked loops, hostile code."""

@@ -1,0 +1,1 @@
+"""Planted bugs: proof that the simulator finds what it is there to find."""

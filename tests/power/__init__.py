@@ -1,0 +1,1 @@
+"""Power loss of a store on a local disk: what was promised is there, whatever was kept back."""

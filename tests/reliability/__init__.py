@@ -1,0 +1,1 @@
+"""All lanes of the reliability suite, one after another, and the page that records them."""

@@ -1,0 +1,1 @@
+"""`taquba.testing`: what users test their own code with."""

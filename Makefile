@@ -44,12 +44,28 @@ demo: $(INSTALLED) ## Run the two-stage agent, kill it in step 0 and after it, r
 	$(BIN)/python examples/crash_and_resume.py --state $(DEMO_STATE)
 
 .PHONY: test
-test: lint rust-test instructions clippy types pytest other-pythons ## Rust and Python tests, lints, types, documents, examples.
+test: lint rust-test simulate instructions clippy types pytest other-pythons ## Rust and Python tests, lints, types, documents, examples.
 	@echo "make test: everything passed"
 
 .PHONY: rust-test
 rust-test: toolchain $(TOOLS) ## The engine's own tests.
 	@cargo test --release --locked --workspace
+
+.PHONY: simulator
+simulator: toolchain
+	@cargo build --release --locked --package taquba-sim
+
+# The same seeds each time, so that a change is judged by what it changes; other seeds come by night.
+.PHONY: simulate
+simulate: simulator $(TOOLS) ## Simulated lives of the engine, hostile stores, and planted bugs that must be found.
+	@"$$CARGO_TARGET_DIR/release/taquba-sim" lane-a --seeds 0..1000
+	"$$CARGO_TARGET_DIR/release/taquba-sim" lane-b --seeds 0..24
+	"$$CARGO_TARGET_DIR/release/taquba-sim" hostile --seeds 0..200
+	$(BIN)/python -m tests.planted
+
+.PHONY: reliability
+reliability: simulator $(INSTALLED) ## Every lane of RELIABILITY.md at full size, HOURS=1.5 on two cores; records the counters.
+	@$(BIN)/python -m tests.reliability --record $(if $(HOURS),--hours $(HOURS))
 
 # Counts, not times, so it holds on a busy machine too. Without valgrind it says so and goes on, or
 # fails where CI=true.
@@ -81,7 +97,7 @@ servers: $(TOOLS) ## Object-store servers for the tests, kept in the user's cach
 	@$(BIN)/python -m tests.conformance.installs
 
 .PHONY: pytest
-pytest: $(INSTALLED) servers ## Python tests; README, docs and examples are executed among them.
+pytest: $(INSTALLED) servers simulator ## Python tests; README, docs and examples are executed among them.
 	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
 
 # Newer versions start tasks in another way, so what asyncio promises is tested on each that is here.

@@ -77,7 +77,7 @@ BUGS = [
     Bug(
         6,
         "requests without the right to them are tried again and again",
-        "lane-b",
+        "hostile",
         f"{ENGINE}/log/finality.rs",
         "    let cause = match &error {",
         "    let cause = match &error {\n        _ if crate::planted::is(6) => return error,",

@@ -64,7 +64,7 @@ impl SlateLog {
         check_log(&store, &root, &name, log.as_ref()).await?;
         let wall_ms = target.machine.clock.wall_ms();
         let clock = Arc::new(FlooredClock::new(Arc::clone(store.activity()), wall_ms));
-        let place = Place { target, options, root: &root, name: &name, store: &store };
+        let place = Place { target, root: &root, name: &name, store: &store };
         clock.raise_to(tabled_instant(place, &clock).await?);
         let db = build(place, log.as_ref(), &clock).await?;
         clock.raise_to(latest_instant(&db, &name).await?);
@@ -262,7 +262,6 @@ pub(super) async fn check_log(
 #[derive(Clone, Copy)]
 struct Place<'a> {
     target: &'a Target,
-    options: &'a OpenOptions,
     root: &'a Path,
     name: &'a str,
     store: &'a Arc<GuardedStore>,
@@ -270,7 +269,7 @@ struct Place<'a> {
 
 /// Opens the database, against others who may be doing the same: who loses a race tries again.
 async fn build(place: Place<'_>, log: Option<&FileLog>, clock: &Arc<FlooredClock>) -> Result<Db> {
-    let Place { target, options, root, name, store } = place;
+    let Place { target, root, name, store } = place;
     let kind = target.kind;
     let mut tries = 0;
     loop {
@@ -300,10 +299,6 @@ async fn build(place: Place<'_>, log: Option<&FileLog>, clock: &Arc<FlooredClock
             return Err(failure::of_open(name, &error));
         }
         tokio::time::sleep(OPEN_PAUSE * tries).await;
-        // Who came in between has the store now, and is alive.
-        if !options.takeover {
-            check_owner(store, root, name, options.store_timeout).await?;
-        }
     }
 }
 

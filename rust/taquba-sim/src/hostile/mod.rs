@@ -10,7 +10,9 @@
 //! | `texts.rs` | ids, keys and names |
 //! | `urls.rs` | addresses and URLs that webhooks are given |
 //! | `stores.rs` | whole stores whose rows were tampered with |
+//! | `denied.rs` | a store that takes a right away |
 
+mod denied;
 mod rows;
 mod stores;
 mod texts;
@@ -28,13 +30,14 @@ pub const INPUTS: u64 = 1_000;
 /// One thing that reads: what it was given is judged; `Err` says what was wrong.
 type Boundary = fn(&mut Random) -> Result<(), String>;
 
-const BOUNDARIES: [(&str, Boundary, u64); 6] = [
+const BOUNDARIES: [(&str, Boundary, u64); 7] = [
     ("rows, random", rows::random, 300),
     ("rows, mutated", rows::mutated, 300),
     ("rows, there and back", rows::there_and_back, 100),
     ("ids and names", texts::names, 200),
-    ("addresses and urls", urls::urls, 98),
+    ("addresses and urls", urls::urls, 97),
     ("stores", stores::tampered, 2),
+    ("stores that deny", denied::denied, 1),
 ];
 
 /// The rounds of one seed: what was not as it should be.

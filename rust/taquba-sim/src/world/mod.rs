@@ -49,6 +49,9 @@ use mailbox::{Mailbox, News};
 /// How long a calm world may take to work everything off.
 pub const DRAIN_MS_MAX: u64 = 4 * 3_600_000;
 
+/// Opens that may fail one after another before a world gives up and calms down.
+const REFUSED_MAX: u32 = 100;
+
 /// Ids that acts choose from: the latest ones.
 const KNOWN_COUNT_MAX: usize = 64;
 
@@ -138,10 +141,11 @@ impl<S: Site> World<S> {
     /// A life: so many operations with everything that can go wrong, then a calm end, then one more
     /// crash, after which the same must be there.
     pub async fn live(mut self, operations: u64) -> (Vec<Event>, Tally) {
-        self.open().await;
-        while self.tally.operations < operations {
+        let mut refused = 0;
+        while self.tally.operations < operations && refused < REFUSED_MAX {
             if self.processes.is_empty() {
                 self.open().await;
+                refused = if self.processes.is_empty() { refused + 1 } else { 0 };
                 continue;
             }
             self.act().await;

@@ -23,6 +23,7 @@ use super::target::Target;
 use super::{Log, Rows, ScanRange, StoreCounts, Visit, failure, fence, payloads, rows};
 use crate::command::OwnerInfo;
 use crate::error::{Error, Result};
+use crate::ids::clip;
 use crate::options::OpenOptions;
 use crate::record::{PayloadName, Row, keys};
 
@@ -186,10 +187,10 @@ impl Log for SlateLog {
 pub(super) fn place(target: &Target, path: &str) -> Result<(Path, String)> {
     let name = target.name_of(path);
     let root = Path::parse(path).map_err(|error| Error::InvalidStore {
-        location: name.escape_debug().to_string(),
+        location: clip(&name),
         remedy: format!(
             "give a path inside the store, like `taquba`: {}",
-            error.to_string().escape_debug()
+            clip(&error.to_string())
         ),
     })?;
     Ok((root, name))

@@ -89,7 +89,6 @@ impl State {
         let entry = self.job_mut(lease.row);
         // Suspect until it is settled for good: it may fail first, and kill on its retry.
         entry.is_suspect = lease.was_suspect;
-        let entry = self.job(lease.row);
         let (queue, id) = (entry.queue, entry.id(lease.row));
         self.queues.at_mut(queue).claimed_count -= 1;
         self.leases.remember(token, id, &lease);

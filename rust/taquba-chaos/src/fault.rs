@@ -162,7 +162,7 @@ impl Fault {
     }
 
     /// Whether it makes a request slower and nothing else.
-    pub(crate) const fn delays(self) -> bool {
+    pub const fn delays(self) -> bool {
         matches!(self, Self::Latency | Self::Bandwidth)
     }
 

@@ -101,6 +101,8 @@ pub struct World<S> {
     /// The newest is the last; those before it do not know yet that they were fenced.
     processes: Vec<Process>,
     owner_count: Owner,
+    /// Who opened the store last.
+    last_owner: Owner,
     call_count: u64,
     name_count: u64,
     known_jobs: Vec<String>,
@@ -126,6 +128,7 @@ impl<S: Site> World<S> {
             began,
             processes: Vec::new(),
             owner_count: 0,
+            last_owner: 0,
             call_count: 0,
             name_count: 0,
             known_jobs: Vec::new(),
@@ -207,6 +210,7 @@ impl<S: Site> World<S> {
 
     fn settle_in(&mut self, owner: Owner, engine: Engine, clock: Arc<SimClock>) {
         self.tally.opens += 1;
+        self.last_owner = owner;
         self.recorder.note(clock.wall_ms(), What::Opened { owner, epoch: 0 });
         self.tally.fencings += self.processes.len() as u64;
         self.processes.push(Process { owner, engine, clock, consumers: Vec::new() });
@@ -293,10 +297,14 @@ impl<S: Site> World<S> {
         self.is_calm = true;
         self.site.calm();
         self.recorder.note(0, What::Calmed);
-        // Only the newest process lives on; the others have been fenced and learn it now.
-        while self.processes.len() > 1 {
-            let process = self.processes.remove(0);
-            self.end(process, End::Fenced);
+        // Only the last one that opened the store lives on, if it still does; the others have been
+        // fenced, and may not know it.
+        for process in std::mem::take(&mut self.processes) {
+            if process.owner == self.last_owner {
+                self.processes.push(process);
+            } else {
+                self.end(process, End::Fenced);
+            }
         }
         // What a consumer has forgotten comes back when it goes.
         let consumers = self.processes.first().map_or(0, |process| process.consumers.len());

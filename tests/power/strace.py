@@ -109,7 +109,7 @@ def _call(at: int, line: bytes, begun: dict[bytes, tuple[int, bytes, bytes]]) ->
             return None
         raise UnknownLineError(f"line {at}: {line[:200]!r}")
     thread, resumed, rest, name, text = found.groups()
-    if name == b"???":
+    if name == b"???" or b"<... ??? resumed>" in line:
         # A thread that was killed before strace could see what it was about to call: it has not.
         return None
     if name is not None and text.endswith(_UNFINISHED):

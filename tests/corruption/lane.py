@@ -1,10 +1,8 @@
 """Many damages: each to a copy of a sound store, which is verified, opened, read and judged."""
 
 import asyncio
-import os
 import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ from tests.corruption.damage import Damage
 from tests.corruption.judging import Outcome, is_named, judge
 from tests.corruption.reading import read
 from tests.corruption.templates import Template, make_disk, make_objects, make_records
+from tests.scratch import scratch
 
 # A refused open tries again for most of a second, so several wait side by side.
 AT_ONCE = 12
@@ -45,13 +44,6 @@ class Counters:
     unnamed: Counter[str] = field(default_factory=Counter)
 
 
-def workplace() -> Path:
-    """A directory in memory, if there is one: nothing here needs a disk."""
-    memory = Path("/dev/shm")  # noqa: S108 - looked for, not needed
-    parent = memory if os.access(memory, os.W_OK) else None
-    return Path(tempfile.mkdtemp(prefix="taquba-corruption-", dir=parent))
-
-
 async def make_templates(root: Path) -> list[Template]:
     """All the sound stores."""
     return [await make_disk(root), await make_objects(root), await make_records(root)]
@@ -66,9 +58,8 @@ async def run(size: int, seed: int, *, only: int | None = None, tells: bool = Fa
         only: The one with this number alone.
         tells: Whether progress is printed.
     """
-    root = workplace()
     counters = Counters()
-    try:
+    with scratch("corruption") as root:
         templates = await make_templates(root)
         numbers = iter(range(sys.maxsize) if only is None else [only])
         begun = time.monotonic()
@@ -89,8 +80,6 @@ async def run(size: int, seed: int, *, only: int | None = None, tells: bool = Fa
         async with asyncio.TaskGroup() as tasks:
             for _ in range(AT_ONCE):
                 tasks.create_task(work())
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
     return counters
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.faults.endings import ENDINGS
 from tests.faults.endings import POSITIONS as ENDING_POSITIONS
 from tests.faults.kinds import KINDS, needs_loop
-from tests.kill.checker import ROOT
+from tests.simulator import ROOT
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 

@@ -13,8 +13,8 @@ import pytest
 from taquba import OpenOptions, Queue
 from taquba.exceptions import ClosedError, StoreUnavailableError
 from tests.faults.limited import QUEUE, number_of, payload_of
-from tests.kill.checker import ROOT
 from tests.needs import missing
+from tests.simulator import ROOT
 from tests.waiting import drain
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults import races, zombies
-from tests.kill.checker import BUILD, ROOT, check, find_checker
+from tests.kill.checker import BUILD, check, find_checker
 from tests.kill.service import HISTORY
 from tests.needs import missing
+from tests.simulator import ROOT
 
 ZOMBIE_COUNT = 3
 RACE_COUNT = 4

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.kill.checker import BUILD, ROOT, check, find_checker
+from tests.kill.checker import BUILD, check, find_checker
 from tests.kill.service import HISTORY
 from tests.needs import missing
+from tests.simulator import ROOT
 
 KILL_COUNT = int(os.environ.get("TAQUBA_KILLS") or 50)
 

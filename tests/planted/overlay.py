@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 from tests.planted.bugs import BUGS, ENGINE, WEBHOOK, Bug
+from tests.simulator import ROOT, program, target_dir
 
-ROOT = Path(__file__).parents[2]
 SWITCH = "TAQUBA_PLANTED"
 BINARY = "taquba-sim-planted"
 
@@ -28,11 +28,6 @@ pub fn is(bug: u8) -> bool {{
 """
 
 
-def target_dir() -> Path:
-    """Where cargo keeps its builds."""
-    return Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
-
-
 def build() -> Path:
     """Makes the copy and compiles it; returns the simulator with the bugs."""
     copy = target_dir() / "planted"
@@ -44,7 +39,7 @@ def build() -> Path:
     command = ["cargo", "build", "--release", "--locked", "--package", "taquba-sim"]
     environment = {**os.environ, "CARGO_TARGET_DIR": str(target_dir())}
     subprocess.run(command, cwd=copy, env=environment, check=True)
-    return target_dir() / "release" / BINARY
+    return program(BINARY)
 
 
 def sources() -> list[Path]:

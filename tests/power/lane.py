@@ -14,8 +14,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -24,6 +23,7 @@ from tests.power import recovery
 from tests.power.images import Crash, Place, crashes, places, places_of_a_roll
 from tests.power.looking import memos_of
 from tests.power.recording import STORE, Recorder, RecordingError, Trace
+from tests.scratch import scratch
 
 IMAGES_PER_TRACE = 250
 CHAIN = (
@@ -89,16 +89,6 @@ def prepare(store: Path) -> None:
     """Makes the directories that a user gives: there and durable before the first process."""
     store.mkdir(parents=True)
     memos_of(store).mkdir()
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A directory in memory, if there is one: images are many and short-lived."""
-    shm = Path("/dev/shm")  # noqa: S108 - a directory of its own is made in it
-    with tempfile.TemporaryDirectory(
-        prefix="taquba-power-", dir=shm if shm.is_dir() else None, ignore_cleanup_errors=True
-    ) as path:
-        yield Path(path)
 
 
 def delays(rng: random.Random) -> str | None:
@@ -214,7 +204,7 @@ async def run(size: int, seed: int) -> Lane:
     begun = time.monotonic()
     left: Left | None = None
     large = LARGE_IMAGES if size >= LARGE_FROM_SIZE else 0
-    with scratch() as room:
+    with scratch("power") as room:
         lane = Lane(room, seed)
         counters = lane.counters
         while counters.images < size - large:
@@ -245,7 +235,7 @@ async def run(size: int, seed: int) -> Lane:
 
 async def replay(home: Path, seed: int, place: Place) -> list[str]:
     """Opens one image again."""
-    with scratch() as room:
+    with scratch("power") as room:
         for crash in crashes(Trace.load(home), [place], seed):
             print(f"{crash.way}, {crash.pending_count} changes pending")
             return await examine(crash, room)

@@ -15,6 +15,7 @@ from tests.power.disk import Disk
 from tests.power.effects import Effect, Mark, Sync
 from tests.power.images import places
 from tests.power.recording import STORE, Recorder, Trace
+from tests.scratch import scratch
 
 SEED = int(os.environ.get("TAQUBA_POWER_SEED") or random.SystemRandom().randrange(2**32))
 IMAGES = 60
@@ -28,7 +29,7 @@ def room() -> Iterator[Path]:
     if not strace.is_usable():
         missing("strace, and the right to trace a process")
     print(f"to repeat it: TAQUBA_POWER_SEED={SEED}")
-    with lane.scratch() as path:
+    with scratch("power") as path:
         yield path
 
 

@@ -13,7 +13,8 @@ import time
 from typing import Any
 
 from tests.reliability import page
-from tests.reliability.lanes import FULL_HOURS, ROOT, Lane, all_lanes
+from tests.reliability.lanes import FULL_HOURS, Lane, all_lanes
+from tests.simulator import ROOT
 
 
 def run(lane: Lane, factor: float, seed: int) -> dict[str, Any]:

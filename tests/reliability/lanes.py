@@ -1,11 +1,9 @@
 """The lanes: how each is run, and at what size."""
 
-import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.simulator import program
 
 # What the sizes below take on two cores, measured; a night is scaled by it.
 FULL_HOURS = 1.5
@@ -30,12 +28,6 @@ class Lane:
         return [part.format(**values) for part in self.command]
 
 
-def simulator() -> str:
-    """The simulator, as `make simulator` builds it."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
-    return str(target / "release" / "taquba-sim")
-
-
 def python_lane(name: str, about: str, size: int, *, grows: bool = True) -> Lane:
     """A lane that is a package of the tests."""
     command = (sys.executable, "-m", f"tests.{name}", "--size", "{size}", "--seed", "{seed}")
@@ -49,19 +41,19 @@ def all_lanes() -> list[Lane]:
         Lane(
             "lane-a",
             "the engine on a log in memory with an explicit durable frontier",
-            (simulator(), "lane-a", *seeds, "--operations", "2000"),
+            (str(program()), "lane-a", *seeds, "--operations", "2000"),
             10_000,
         ),
         Lane(
             "lane-b",
             "the engine on the storage engine, on a store that misbehaves",
-            (simulator(), "lane-b", *seeds),
+            (str(program()), "lane-b", *seeds),
             400,
         ),
         Lane(
             "hostile-stores",
             "rows, ids, URLs and whole stores that nobody of ours has written",
-            (simulator(), "hostile", *seeds),
+            (str(program()), "hostile", *seeds),
             1_000,
         ),
         python_lane("kill", "SIGKILL of a service with everything in it", 1_000),

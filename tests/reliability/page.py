@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from typing import Any
 
-from tests.reliability.lanes import ROOT
+from tests.simulator import ROOT
 
 PAGE = ROOT / "RELIABILITY.md"
 BEGIN = "<!-- counters: written by `make reliability` -->"

@@ -4,17 +4,20 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-#[derive(Debug)]
-pub(crate) struct Dice {
+/// A stream of numbers that a seed decides.
+#[derive(Clone, Debug)]
+pub struct Dice {
     state: u64,
 }
 
 impl Dice {
+    /// The stream of a seed.
     pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    pub fn next(&mut self) -> u64 {
+    /// The next number, any of them as likely as any other.
+    pub fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,7 +29,7 @@ impl Dice {
     /// alike.
     pub fn chance(&mut self, odds: f64) -> bool {
         const SIDES: f64 = 4_294_967_296.0;
-        let drawn = (self.next() >> 32) as u32;
+        let drawn = (self.draw() >> 32) as u32;
         f64::from(drawn) / SIDES < odds
     }
 
@@ -34,6 +37,6 @@ impl Dice {
     pub fn between(&mut self, range: &RangeInclusive<Duration>) -> Duration {
         let width = range.end().saturating_sub(*range.start());
         let width_us = u64::try_from(width.as_micros()).unwrap_or(u64::MAX - 1);
-        *range.start() + Duration::from_micros(self.next() % (width_us + 1))
+        *range.start() + Duration::from_micros(self.draw() % (width_us + 1))
     }
 }

@@ -57,6 +57,7 @@ mod state;
 mod upload;
 
 pub use counts::Counts;
+pub use dice::Dice;
 pub use error::Injected;
 pub use fault::{Fault, Operation};
 pub use plan::{Plan, Rule};

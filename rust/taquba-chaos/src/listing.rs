@@ -88,12 +88,12 @@ impl Shared {
                 return state.history.as_of(self.now().saturating_sub(age), listed, belongs);
             }
             Some(Fault::ListDuplicate) if !listed.is_empty() => {
-                let twice = listed[below(dice.next(), listed.len())].clone();
-                listed.insert(below(dice.next(), listed.len() + 1), twice);
+                let twice = listed[below(dice.draw(), listed.len())].clone();
+                listed.insert(below(dice.draw(), listed.len() + 1), twice);
             }
             Some(Fault::ListReorder) => {
                 for end in (1..listed.len()).rev() {
-                    listed.swap(end, below(dice.next(), end + 1));
+                    listed.swap(end, below(dice.draw(), end + 1));
                 }
             }
             _ => {}

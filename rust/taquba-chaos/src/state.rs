@@ -103,7 +103,7 @@ impl State {
             Fault::Bandwidth => fate.bytes_per_second = Some(self.plan.bytes_per_second),
             other => {
                 fate.fault = Some(other);
-                fate.draw = self.dice.next();
+                fate.draw = self.dice.draw();
             }
         }
         match fault {

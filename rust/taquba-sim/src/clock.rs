@@ -41,6 +41,16 @@ impl Clock for SimClock {
     }
 }
 
+/// Carries work out on this thread alone, in a time that stands still and jumps from timer to timer.
+pub fn simulated<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without threads and sockets needs nothing");
+    runtime.block_on(work)
+}
+
 /// A span in milliseconds.
 #[must_use]
 pub fn ms(duration: std::time::Duration) -> u64 {

@@ -12,6 +12,7 @@ use taquba_engine::record::{Body, BodyWork, JobRow, keys};
 use taquba_engine::verify::{Report, scrub};
 use taquba_engine::{Engine, Result};
 
+use crate::clock::simulated;
 use crate::history::{Event, Owner};
 use crate::model_log::{Disk, ModelLog, Weather};
 use crate::random::Random;
@@ -98,12 +99,7 @@ pub fn disk_of(seed: u64, operations: u64) -> Arc<Disk> {
 }
 
 fn live_on_disk(seed: u64, operations: u64) -> (Vec<Event>, Tally, Arc<Disk>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without threads and sockets needs nothing");
-    runtime.block_on(async {
+    simulated(async {
         let mut random = Random::new(seed);
         let knobs = Knobs::turn(&mut random);
         let disk = Arc::<Disk>::default();

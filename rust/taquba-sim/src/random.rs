@@ -1,41 +1,34 @@
 //! Chance, from a seed.
 
-/// A stream of numbers that a seed decides: `SplitMix64` (Steele, Lea and Flood, "Fast Splittable
-/// Pseudorandom Number Generators", OOPSLA 2014).
+use taquba_chaos::Dice;
+
+/// A stream of choices that a seed decides.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(Dice);
 
 impl Random {
     /// The stream of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Dice::new(seed))
     }
 
     /// A stream of its own, that goes on alike whatever happens to this one.
     #[must_use]
     pub fn fork(&mut self) -> Self {
-        Self(self.next())
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        Self::new(self.0.draw())
     }
 
     /// Fills bytes.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&self.0.draw().to_le_bytes()[..chunk.len()]);
         }
     }
 
     /// Uniform in `0..=bound`.
     pub fn up_to(&mut self, bound: u64) -> u64 {
-        let wide = u128::from(self.next()) * (u128::from(bound) + 1);
+        let wide = u128::from(self.0.draw()) * (u128::from(bound) + 1);
         u64::try_from(wide >> 64).expect("the upper half of 128 bits")
     }
 

@@ -23,6 +23,13 @@ pub(super) enum Final {
     Damaged(String),
 }
 
+impl Final {
+    /// The failure as layers above take it: they give up at once.
+    pub fn told(self) -> Error {
+        Error::Generic { store: "taquba", source: Box::new(NonRetryable(Box::new(self))) }
+    }
+}
+
 /// Marks as final what no further try can change.
 pub(super) fn told_once(error: Error) -> Error {
     let cause = match &error {
@@ -31,7 +38,7 @@ pub(super) fn told_once(error: Error) -> Error {
         Error::Generic { .. } if is_cut_short(&error) => Final::CutShort(error),
         _ => return error,
     };
-    Error::Generic { store: "taquba", source: Box::new(NonRetryable(Box::new(cause))) }
+    cause.told()
 }
 
 /// Whether the file system refuses: then it will refuse again.

@@ -19,7 +19,6 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::StreamExt as _;
 use object_store::path::Path;
 use object_store::{Error, GetResult, GetResultPayload, ObjectMeta, PutPayload, Result};
-use slatedb_common::retry::NonRetryable;
 
 use super::finality::Final;
 
@@ -85,8 +84,7 @@ fn checksum(location: &Path, content: &[u8]) -> u32 {
 
 fn damaged(location: &Path, size: usize) -> Error {
     let what = format!("the {size} bytes of `{location}` are not those that were written");
-    let cause = NonRetryable(Box::new(Final::Damaged(what)));
-    Error::Generic { store: "taquba", source: Box::new(cause) }
+    Final::Damaged(what).told()
 }
 
 #[cfg(test)]

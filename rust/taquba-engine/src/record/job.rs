@@ -3,7 +3,7 @@
 //! A row is written by `enqueue`, overwritten in place by a retry, by the next step of a run, by
 //! the notification of its end or by dead-lettering, and deleted by the last ack.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -158,12 +158,12 @@ enum StoredWork<'a> {
     },
 }
 
-impl JobRow<&Body> {
+impl<B: Borrow<Body>> JobRow<B> {
     /// The row's value.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         const FIXED_BYTES_MAX: usize = 128;
-        let body = self.body;
+        let body = self.body.borrow();
         let text_bytes = body.last_error.as_deref().map_or(0, str::len)
             + body.dedup_key.as_deref().map_or(0, str::len)
             + body.history.iter().map(Attempt::size_bytes).sum::<usize>();

@@ -249,8 +249,8 @@ impl State {
         fx: &mut Effects,
     ) {
         let entry = self.jobs.get_mut(row).expect("a ready job has an entry");
-        let is_suspect = std::mem::take(&mut entry.is_suspect);
-        let token = self.leases.grant(row, holder, lease, is_suspect, now);
+        let is_suspect = entry.is_suspect;
+        let token = self.leases.grant(row, holder, lease, now);
         self.claim_rows.add(token);
         entry.become_stage(Stage::Claimed);
         entry.attempts += 1;

@@ -138,8 +138,8 @@ pub(super) struct JobEntry {
     pub kind: Kind,
     /// A request to cancel this row is in the store and must go with it.
     pub has_cancel_row: bool,
-    /// Found after an unclean end: it may be what ended the process, so its next claim must be
-    /// durable before it is delivered.
+    /// Found after an unclean end: it may be what ended the process, so each claim of it must be
+    /// durable before it is delivered. It may fail first, and kill on its retry.
     pub is_suspect: bool,
     /// Its holder was asked to stop: it is not delivered again.
     pub is_cancel_requested: bool,

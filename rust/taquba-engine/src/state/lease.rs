@@ -49,8 +49,6 @@ pub(super) struct Lease {
     pub started_at_ms: u64,
     /// Whether its holder has the job; its body may still have to be read.
     pub is_delivered: bool,
-    /// Whether the job was suspect when it was granted.
-    pub was_suspect: bool,
     /// The commit whose row of claims it is in.
     pub batch: Option<u64>,
 }
@@ -102,7 +100,6 @@ impl Leases {
         row: u64,
         holder: Holder,
         duration: Option<Duration>,
-        was_suspect: bool,
         now: Now,
     ) -> ClaimToken {
         assert!(self.next_token < self.last_token, "out of claim tokens: reopen the store");
@@ -110,16 +107,8 @@ impl Leases {
         self.next_token += 1;
         let started_at_ms = now.wall_ms;
         let (expires_ms, is_delivered) = (None, false);
-        let lease = Lease {
-            row,
-            holder,
-            duration,
-            expires_ms,
-            started_at_ms,
-            is_delivered,
-            was_suspect,
-            batch: None,
-        };
+        let lease =
+            Lease { row, holder, duration, expires_ms, started_at_ms, is_delivered, batch: None };
         let is_new = self.by_token.insert(token.0, lease);
         assert!(is_new, "a token is handed out once");
         token

@@ -86,9 +86,7 @@ impl State {
     pub(super) fn end_lease(&mut self, token: ClaimToken) -> Lease {
         let lease = self.leases.take(token).expect("the caller looked it up");
         self.note_claim_end(&lease);
-        let entry = self.job_mut(lease.row);
-        // Suspect until it is settled for good: it may fail first, and kill on its retry.
-        entry.is_suspect = lease.was_suspect;
+        let entry = self.job(lease.row);
         let (queue, id) = (entry.queue, entry.id(lease.row));
         self.queues.at_mut(queue).claimed_count -= 1;
         self.leases.remember(token, id, &lease);

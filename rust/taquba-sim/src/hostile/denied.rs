@@ -14,7 +14,7 @@ use taquba_engine::{Engine, Error, Result};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::clock::SimClock;
+use crate::clock::{SimClock, simulated};
 use crate::random::Random;
 
 /// How long a call may take that no further try can help.
@@ -37,13 +37,8 @@ impl Outlet for Caller {
 }
 
 pub fn denied(random: &mut Random) -> std::result::Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without threads and sockets needs nothing");
     let seed = random.up_to(u64::MAX - 1);
-    runtime.block_on(async {
+    simulated(async {
         let began = Instant::now();
         let store = ChaosStore::new(Arc::new(InMemory::new()), Plan::default(), seed);
         let clock = Arc::new(SimClock::starting(began, 0));

@@ -9,7 +9,7 @@ use taquba_engine::{Engine, Error};
 use tokio::time::Instant;
 
 use super::mutate;
-use crate::clock::SimClock;
+use crate::clock::{SimClock, simulated};
 use crate::lane_a;
 use crate::model_log::{Disk, ModelLog, Weather};
 use crate::random::Random;
@@ -24,12 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn tampered(random: &mut Random) -> Result<(), String> {
     let disk = lane_a::disk_of(random.up_to(u64::MAX - 1), OPERATIONS);
     tamper(random, &disk);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without threads and sockets needs nothing");
-    runtime.block_on(open_and_close(random, &disk))
+    simulated(open_and_close(random, &disk))
 }
 
 /// Changes, drops, swaps and invents rows.

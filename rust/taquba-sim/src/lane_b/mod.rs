@@ -36,6 +36,7 @@ use taquba_engine::options::OpenOptions;
 use taquba_engine::verify::Report;
 use taquba_engine::{Engine, Result};
 
+use crate::clock::simulated;
 use crate::entropy;
 use crate::history::{Event, Owner};
 use crate::random::Random;
@@ -106,12 +107,7 @@ pub fn live(seed: u64, operations: u64) -> (Vec<Event>, Tally, Counts) {
 }
 
 fn live_here(seed: u64, operations: u64) -> (Vec<Event>, Tally, Counts) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without threads and sockets needs nothing");
-    runtime.block_on(async {
+    simulated(async {
         let mut random = Random::new(seed);
         let mut knobs = Knobs::turn(&mut random).in_slow_motion(&mut random);
         // A payload object that cannot be read costs its job an attempt that no consumer sees, so

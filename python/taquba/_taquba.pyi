@@ -8,7 +8,7 @@ from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Never, Self, TypeVar, final
+from typing import Any, ClassVar, Never, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import disjoint_base
 
@@ -20,6 +20,10 @@ from taquba.queue._kv import KvRange
 from taquba.workflow import RunSpec, StepLease, TerminalStatus
 
 _T = TypeVar("_T")
+
+# Name, bytes, instant in milliseconds, entity tag, version, metadata, body.
+_Shown: TypeAlias = tuple[str, int, int | None, str | None, str | None, dict[str, str], bytes]
+_Said: TypeAlias = tuple[str, str, Sequence[_Shown]]
 
 BATCH_COUNT_MAX: int
 CLAIM_COUNT_MAX: int
@@ -72,8 +76,31 @@ def fork_memory(store: MemoryStore, /) -> MemoryStore:
     What a process leaves behind that dies now: its later writes reach the first store only.
     """
 
+def set_log_level(level: int) -> None:
+    """Change the level, 0 for nothing."""
+
+def read_memo(
+    future: Future[bytes | None], port: Port, run_id: str, step_number: int, key: bytes
+) -> bool:
+    """Read a memo of a run, live or ended, that is kept with it."""
+
 def shown(value: object) -> str:
     """What an error shows of a value: its `repr`, shortened."""
+
+def start_logs(level: int) -> int:
+    """Listen to native events, at `level` (1 for errors to 5 for traces).
+
+    Returns the descriptor that is readable while something waits.
+    """
+
+def stop_logs() -> None:
+    """Listen no longer, and give the descriptor back."""
+
+def take_logs() -> tuple[list[tuple[int, int, str, int, str, list[tuple[str, str]]]], int]:
+    """Take all there is. Returns the entries, and how many found no room since the last call.
+
+    An entry is when (ms since the epoch), how urgent, who, which line, what, and its fields.
+    """
 
 def verify_store(
     future: Future[dict[str, Any]],
@@ -83,6 +110,9 @@ def verify_store(
     store_timeout: timedelta,
 ) -> bool:
     """Read all of a store, whoever owns it. Resolves to the fields of `VerifyReport`."""
+
+def wake_logs() -> None:
+    """Make the descriptor of `start_logs` readable."""
 
 @final
 class SystemClock:
@@ -187,6 +217,10 @@ class Port:
         cursor: str | None,
     ) -> bool: ...
     def owner(self, future: Future[dict[str, Any] | None]) -> bool: ...
+    def metrics(self, future: Future[dict[str, Any]]) -> bool: ...
+    def oldest_pending(
+        self, future: Future[tuple[list[dict[str, Any]], str | None]], queue: str
+    ) -> bool: ...
     def submit(
         self,
         future: Future[list[tuple[str, bool]]],
@@ -202,6 +236,14 @@ class Port:
         self, future: Future[bool | list[Notification]], run_id: str, *, tells_hook: bool
     ) -> bool: ...
     def get_run(self, future: Future[dict[str, Any]], run_id: str) -> bool: ...
+    def get_result(self, future: Future[bytes | None], run_id: str) -> bool: ...
+    def list_memos(
+        self,
+        future: Future[tuple[list[dict[str, Any]], str | None]],
+        run_id: str,
+        cursor: str | None,
+        limit: int,
+    ) -> bool: ...
     def list_runs(
         self,
         future: Future[tuple[list[dict[str, Any]], str | None]],
@@ -275,6 +317,9 @@ class Claim:
     def headers(self) -> dict[str, str]:
         """The job's headers; a step's also name its run and number."""
 
+    def header(self, name: str) -> str | None:
+        """One of the headers that the job was given; `None` if there is no such."""
+
     @property
     def attempts(self) -> int:
         """Deliveries of this job so far: 1 on the first."""
@@ -317,6 +362,9 @@ class Step:
     @property
     def headers(self) -> dict[str, str]:
         """The run's headers, without reserved keys."""
+
+    def header(self, name: str) -> str | None:
+        """One of these headers, for less than all of them cost; `None` if there is no such."""
 
     @property
     def queue(self) -> str:
@@ -615,6 +663,39 @@ class MemoSweep:
 
     def close(self) -> None:
         """Leave the memos alone. Does nothing to one that is finished."""
+
+@final
+class StoreProbe:
+    """Requests to the objects below one prefix of a store, for `taquba doctor`.
+
+    Its methods take the future of their answer and the port that brings it. An answer is `"ok"`,
+    no text and what the store shows of each object, or why it refused, its own words, and nothing.
+    """
+
+    def __new__(cls, store: object, prefix: str, *, timeout: timedelta) -> Self: ...
+    def put(
+        self,
+        future: Future[_Said],
+        port: Port,
+        name: str,
+        body: bytes,
+        version: tuple[str | None, str | None] | None,
+        metadata: dict[str, str],
+    ) -> bool: ...
+    def upload(
+        self, future: Future[_Said], port: Port, name: str, body: bytes, is_completed: bool
+    ) -> bool: ...
+    def get(
+        self,
+        future: Future[_Said],
+        port: Port,
+        name: str,
+        bytes_of: tuple[int, int] | None,
+        matches: str | None,
+        differs: str | None,
+    ) -> bool: ...
+    def list(self, future: Future[_Said], port: Port, directory: str) -> bool: ...
+    def delete(self, future: Future[_Said], port: Port, name: str) -> bool: ...
 
 @disjoint_base
 class AzureStore:

@@ -49,6 +49,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar, Final, final
 
+from taquba._redact import redact_text
+
 __all__ = [
     "BY_CODE",
     "ArgumentTypeError",
@@ -119,6 +121,10 @@ class TaqubaError(Exception):
     """What a handler should do."""
 
     def __init__(self, message: str, **fields: object) -> None:
+        # A store repeats what it was sent: its answer to a wrong signature has the session's token.
+        detail = fields.get("detail")
+        if isinstance(detail, str):
+            message, fields["detail"] = redact_text(message), redact_text(detail)
         super().__init__(message)
         self.__dict__.update(fields)
 

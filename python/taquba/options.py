@@ -202,7 +202,7 @@ class EnqueueOptions:
     delay: Seconds | None = None
     dedup_key: str | None = None
     dedup_scope: DedupScope = "waiting"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     max_attempts: int | None = None
 
     def __post_init__(self) -> None:
@@ -231,7 +231,7 @@ class NewJob:
         options: Priority, due time, dedup key, headers, attempts.
     """
 
-    payload: bytes
+    payload: bytes = field(repr=False)
     options: EnqueueOptions = ENQUEUE_DEFAULTS
 
     def __post_init__(self) -> None:

@@ -184,6 +184,10 @@ DEDUP_KEY: Final = Kind(
 )
 DEDUP_SCOPE: Final = Kind(texts(lambda text: text in {"waiting", "settled"}))
 ANY_TEXT: Final = Kind(texts(lambda _: True))
+ANY_KEY: Final = Kind(
+    lambda v: type(v) is str if not isinstance(v, str) or type(v) is str else None
+)
+"""A text, also one that UTF-8 cannot encode."""
 REASON: Final = Kind(lambda value: None if _is_open(value, str) else type(value) is str)
 """A text that is kept, with what UTF-8 cannot encode escaped."""
 PAYLOAD: Final = Kind(

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from taquba import Effects, EnqueueOptions, JobState, OpenOptions, RunState
-from taquba.exceptions import ClaimLostError, StoreNotFoundError
+from taquba.exceptions import ClaimLostError, RunNotFoundError, StoreNotFoundError
 from taquba.store import MemoryStore
 from tests.hostile.ground import READY, Ground
 from tests.hostile.kinds import (
+    ANY_KEY,
     ANY_TEXT,
     CURSOR,
     DURATION,
@@ -160,6 +161,17 @@ LOOKS: Final[dict[str, tuple[dict[str, Any], dict[str, Kind]]]] = {
             "limit": LIMIT,
         },
     ),
+    "step_history": ({}, {"run_id": UNKNOWN_RUN_ID}),
+    "get_result": ({}, {"run_id": UNKNOWN_RUN_ID}),
+    "list_memos": (
+        {"run_id": "nobody", "cursor": None, "limit": 100},
+        {"run_id": UNKNOWN_RUN_ID, "cursor": CURSOR, "limit": LIMIT},
+    ),
+    "get_memo": (
+        {"run_id": "nobody", "step_number": 0, "key": "k"},
+        {"run_id": UNKNOWN_RUN_ID, "step_number": Kind(whole(0, 2**32 - 1)), "key": ANY_KEY},
+    ),
+    "oldest_pending": ({}, {"queue": QUEUE_NAME}),
     "kv_get": ({}, {"key": KEY}),
     "kv_scan": (
         {"prefix": "", "start": None, "end": None, "reverse": False, "cursor": None, "limit": 100},
@@ -198,8 +210,15 @@ def _looking(side: Callable[[Ground], Any]) -> dict[str, Row]:
     def row(name: str) -> Row:
         valid, kinds = LOOKS[name]
         after = _within_limit if "limit" in kinds else nothing
+        # What else is wrong is told before it is found that nobody knows the run.
+        answers = (RunNotFoundError,) if valid.get("run_id") else ()
         return Row(
-            lambda g: getattr(side(g), name), lambda _: dict(valid), kinds, after, writes=False
+            lambda g: getattr(side(g), name),
+            lambda _: dict(valid),
+            kinds,
+            after,
+            writes=False,
+            answers=answers,
         )
 
     return {name: row(name) for name in LOOKS}

@@ -12,6 +12,7 @@ from taquba.store import MemoryStore
 from taquba.webhooks import Circuit, WebhookTerminalHook, WebhookWorker, sign, verify, webhook_job
 from tests.hostile.ground import Ground
 from tests.hostile.kinds import (
+    ANY_KEY,
     ANY_TEXT,
     CONCURRENCY,
     CURSOR,
@@ -60,9 +61,6 @@ BODY: Final = Kind(lambda v: None if isinstance(v, bytes) else False)
 """How large it may be is looked at when it is enqueued."""
 TYPE: Final = Kind(undecided, ("type", "JSON"))
 TEXT_OR_NOT: Final = Kind(lambda v: None if isinstance(v, str) else False)
-ANY_KEY: Final = Kind(
-    lambda v: type(v) is str if not isinstance(v, str) or type(v) is str else None
-)
 MEMO_VALUE: Final = Kind(lambda v: isinstance(v, bytes | bytearray | memoryview))
 WORKING: Final = {
     "queue_name": QUEUE_NAME,
@@ -163,6 +161,8 @@ RUN_ROWS: Final[dict[str, Row]] = {
         answers=(msgspec.DecodeError,),
         positional=frozenset({"kind"}),
     ),
+    "Step.header": Row(lambda g: g.step.header, lambda _: {}, {"name": ANY_TEXT}, writes=False),
+    "Claim.header": Row(lambda g: g.claim.header, lambda _: {}, {"name": ANY_TEXT}, writes=False),
     "StepLease.ensure_at_least": Row(
         lambda g: g.step.lease.ensure_at_least, lambda _: {}, {"duration": DURATION}
     ),

@@ -13,6 +13,7 @@ from taquba import (
     Effects,
     EnqueueOptions,
     Fail,
+    Histogram,
     MockClock,
     NewJob,
     OpenOptions,
@@ -98,7 +99,20 @@ def named(kind: Any, name: str, valid: dict[str, Any], kinds: dict[str, Kind]) -
 
 NEW_JOB: Final = {"queue": "emails", "payload": b"x", "options": EnqueueOptions()}
 
+
+def _share(value: Any) -> bool | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return True if type(value) in {int, float} and 0 <= value <= 1 else None
+
+
 VALUE_ROWS: Final[dict[str, Row]] = {
+    "Histogram.quantile": Row(
+        lambda _: Histogram((1.0,), (1, 1), 3.0).quantile,
+        lambda _: {"q": 0.5},
+        {"q": Kind(_share)},
+        writes=False,
+    ),
     "QueueConfig": made(
         QueueConfig,
         {},

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self, final
 
-from taquba import _taquba
+from taquba import _taquba, _tracing
 from taquba._checks import check_instance, check_payload
 from taquba.options import ENQUEUE_DEFAULTS, EnqueueOptions, NewJob, as_new_jobs
 
@@ -63,6 +63,10 @@ class Effects:
         """
         _taquba.check_queue_name(queue)
         new_jobs = as_new_jobs(jobs)
+        # Enqueued by a settlement, much later maybe: what they belong to is known now.
+        tracer = _tracing.active
+        if tracer is not None:
+            new_jobs = tracer.told(new_jobs)
         if new_jobs:
             self._staged.append(NewJobs(queue, new_jobs))
             self._count += len(new_jobs)

@@ -5,7 +5,7 @@ the store.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from taquba import _taquba
 from taquba._checks import check_count, check_instance
@@ -18,11 +18,23 @@ from taquba.queue._job import (
     read_attempts,
     read_job,
 )
+from taquba.queue._memos import MemoPage, read_memo
+from taquba.queue._metrics import read_stats
 from taquba.queue._owner import Owner
-from taquba.queue._run import RunPage, RunState, RunStatus, read_run, state_names
-from taquba.queue._stats import QueueStats, Stats
+from taquba.queue._run import (
+    RunPage,
+    RunState,
+    RunStatus,
+    StepRecord,
+    read_run,
+    read_steps,
+    state_names,
+)
+from taquba.queue._stats import Stats
 
 __all__ = ["Inspection"]
+
+_STEP_NUMBER_MAX: Final = 2**32 - 1
 
 
 class Inspection(Connection):
@@ -36,9 +48,7 @@ class Inspection(Connection):
             ClosedError: The queue is closed.
         """
         port = self.port()
-        counts = await port.call(port.native.stats)
-        queues = {name: QueueStats(**queue) for name, queue in counts.pop("queues").items()}
-        return Stats(queues=queues, **counts)
+        return read_stats(await port.call(port.native.stats))
 
     async def list_queues(self) -> list[str]:
         """List the names of all queues, in order.
@@ -123,6 +133,24 @@ class Inspection(Connection):
         """
         return read_attempts(await self._job(job_id))
 
+    async def oldest_pending(self, queue: str) -> JobInfo | None:
+        """Read the pending job of a queue that was enqueued first, whatever its priority.
+
+        Args:
+            queue: Queue name.
+
+        Returns:
+            The job, without its payload; `None` if none is pending.
+
+        Raises:
+            InvalidQueueNameError: `queue` is not a queue name.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        port = self.port()
+        page, _ = await port.call(port.native.oldest_pending, queue)
+        return read_job(page[0]) if page else None
+
     async def get_run(self, run_id: str) -> RunStatus:
         """Read where a run is in its life.
 
@@ -141,6 +169,92 @@ class Inspection(Connection):
         """
         port = self.port()
         return read_run(await port.call(port.native.get_run, run_id))
+
+    async def step_history(self, run_id: str) -> list[StepRecord]:
+        """Read the steps of a run, oldest first: the latest 32, and the present one.
+
+        The last of a run that has ended is the step that ended it.
+
+        Args:
+            run_id: Its id.
+
+        Raises:
+            RunNotFoundError: No such run, or its retention has passed.
+            InvalidRunIdError: It is not a run id.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+
+        Example:
+            >>> for step in await queue.step_history("order-42"):
+            ...     print(step.step_number, step.attempts, step.error)
+        """
+        port = self.port()
+        return read_steps(await port.call(port.native.get_run, run_id))
+
+    async def get_result(self, run_id: str) -> bytes | None:
+        """Read what a run has produced.
+
+        Args:
+            run_id: Its id.
+
+        Returns:
+            The result of a run that succeeded; `None` of one that is live, or ended otherwise.
+
+        Raises:
+            RunNotFoundError: No such run, or its retention has passed.
+            InvalidRunIdError: It is not a run id.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        port = self.port()
+        return await port.call(port.native.get_result, run_id)
+
+    async def list_memos(
+        self, run_id: str, cursor: str | None = None, limit: int = 100
+    ) -> MemoPage:
+        """List the memos of a run, by step. Those in a `MemoStore` are not among them.
+
+        Args:
+            run_id: Its id.
+            cursor: Where to go on: `MemoPage.cursor` of the page before.
+            limit: At most this many, 1 to 1,000.
+
+        Raises:
+            RunNotFoundError: No such run, or its retention has passed.
+            InvalidRunIdError: It is not a run id.
+            InvalidArgumentError: `cursor` is not what a page gave, or `limit` is out of bounds.
+            MemoCorruptedError: A memo is damaged.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        check_count("limit", limit, _taquba.LIST_COUNT_MAX)
+        port = self.port()
+        page, cursor = await port.call(port.native.list_memos, run_id, cursor, limit)
+        return MemoPage([read_memo(memo) for memo in page], cursor)
+
+    async def get_memo(self, run_id: str, step_number: int, key: str) -> bytes | None:
+        """Read a memo of a run, live or ended. Those in a `MemoStore` are read there.
+
+        Args:
+            run_id: Its id.
+            step_number: The step that wrote it, 0 to 4,294,967,295.
+            key: Its key, as the step gave it.
+
+        Returns:
+            The value; `None` if there is no such memo, or not any more.
+
+        Raises:
+            RunNotFoundError: No such run, or its retention has passed.
+            InvalidRunIdError: `run_id` is not a run id.
+            MemoCorruptedError: The memo is damaged.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        check_count("step_number", step_number, _STEP_NUMBER_MAX, minimum=0)
+        check_instance("key", key, str)
+        encoded = key.encode("utf-8", "surrogatepass")
+        port = self.port()
+        return await port.call(_taquba.read_memo, port.native, run_id, step_number, encoded)
 
     async def list_runs(
         self,

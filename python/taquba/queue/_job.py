@@ -2,9 +2,11 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, final
+
+from taquba.queue._html import fields, table
 
 __all__ = [
     "Attempt",
@@ -81,7 +83,7 @@ class Attempt:
     started_at: datetime | None
     ended_at: datetime | None
     end: AttemptEnd
-    error: str | None
+    error: str | None = field(repr=False)
 
 
 @final
@@ -134,6 +136,27 @@ class JobInfo:
             f"attempts={self.attempts}, payload=<{self.payload_bytes} bytes>)"
         )
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook, without its content."""
+        shown = {
+            "queue": self.queue,
+            "state": self.state.value,
+            "kind": self.kind,
+            "run": self.run_id,
+            "attempts": self.attempts,
+            "max attempts": self.max_attempts,
+            "priority": self.priority,
+            "enqueued": self.enqueued_at,
+            "due": self.run_at,
+            "ended": self.ended_at,
+            "dedup key": self.dedup_key,
+            "payload bytes": self.payload_bytes,
+            "last error": self.last_error,
+            "asked to stop": self.is_cancel_requested,
+            "headers": self.headers or None,
+        }
+        return fields(f"job {self.job_id}", shown)
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -147,6 +170,25 @@ class JobPage:
 
     jobs: list[JobInfo]
     cursor: str | None
+
+    def _repr_html_(self) -> str:
+        """Show the jobs in a notebook, one in each row."""
+        columns = ("job", "state", "kind", "run", "attempts", "enqueued", "due", "last error")
+        rows = [
+            (
+                job.job_id,
+                job.state.value,
+                job.kind,
+                job.run_id,
+                job.attempts,
+                job.enqueued_at,
+                job.run_at,
+                job.last_error,
+            )
+            for job in self.jobs
+        ]
+        more = "" if self.cursor is None else ", and there are more"
+        return table(f"{len(rows)} jobs{more}", columns, rows)
 
 
 def read_job(fields: dict[str, Any]) -> JobInfo:

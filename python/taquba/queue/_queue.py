@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, final
 
-from taquba import _taquba
+from taquba import _taquba, _tracing
 from taquba._checks import (
     Seconds,
     check_batch,
@@ -43,6 +43,7 @@ from taquba.queue._effects import Effects, staged
 from taquba.queue._inspect import Inspection
 from taquba.queue._job import JobCancelled
 from taquba.queue._kv import KvWriting
+from taquba.queue._metrics import Metrics, read_metrics
 from taquba.store import StoreLike, resolve
 
 __all__ = ["Queue", "unclaim", "wall_clock"]
@@ -160,6 +161,13 @@ class Queue(Inspection, KvWriting):
         new_jobs = as_new_jobs(jobs)
         check_batch(len(new_jobs))
         port = await self.room()
+        tracer = _tracing.active
+        if tracer is not None:
+
+            def call(jobs: list[NewJob]) -> "asyncio.Future[list[str]]":
+                return port.call(port.native.enqueue, queue, jobs)
+
+            return await tracer.enqueue(queue, new_jobs, call)
         return await port.call(port.native.enqueue, queue, new_jobs)
 
     async def claim(self, queue: str, lease: Seconds | None = None) -> Claim | None:
@@ -521,6 +529,22 @@ class Queue(Inspection, KvWriting):
             total += count
             if count < _taquba.PURGE_COUNT_MAX:
                 return total
+
+    async def metrics(self) -> Metrics:
+        """Read everything that is measured, since the store was opened.
+
+        Only its owner knows: a reader has `stats`.
+
+        Raises:
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+
+        Example:
+            >>> metrics = await queue.metrics()
+            >>> print(metrics.commit_seconds.quantile(0.99))
+        """
+        port = self.port()
+        return read_metrics(await port.call(port.native.metrics))
 
     async def _renew(self, claim: Claim, lease: Seconds, *, at_least: bool) -> None:
         duration = _taquba.duration("lease", lease)

@@ -2,13 +2,22 @@
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, final
 
 from taquba._checks import check_instance, refuse_type
+from taquba.queue._html import fields, table
 
-__all__ = ["RunPage", "RunState", "RunStatus", "read_run", "state_names"]
+__all__ = [
+    "RunPage",
+    "RunState",
+    "RunStatus",
+    "StepRecord",
+    "read_run",
+    "read_steps",
+    "state_names",
+]
 
 
 @final
@@ -89,6 +98,50 @@ class RunStatus:
             f"step_number={self.step_number}, attempts={self.attempts})"
         )
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook, without its content."""
+        shown = {
+            "queue": self.queue,
+            "state": self.state,
+            "step": self.step_number,
+            "attempts": self.attempts,
+            "max attempts": self.max_attempts,
+            "priority": self.priority,
+            "submitted": self.submitted_at,
+            "due": self.run_at,
+            "started": self.started_at,
+            "ended": self.ended_at,
+            "last error": self.last_error,
+            "error": self.error,
+            "job": self.job_id,
+            "headers": self.headers or None,
+        }
+        return fields(f"run {self.run_id}", shown)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRecord:
+    """One step of a run. Instants are in UTC.
+
+    Args:
+        job_id: The job that carried it. Gone with the step, unless that failed for good.
+        step_number: 0 for the first.
+        ready_at: When it came into being.
+        started_at: When its first delivery began; `None` if there was none, or if it is not known.
+        ended_at: When it ended; `None` of a present step.
+        attempts: Its deliveries.
+        error: Why the last one that failed did so, cut at 128 bytes once the step has ended.
+    """
+
+    job_id: str
+    step_number: int
+    ready_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    attempts: int
+    error: str | None = field(repr=False)
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -103,10 +156,35 @@ class RunPage:
     runs: list[RunStatus]
     cursor: str | None
 
+    def _repr_html_(self) -> str:
+        """Show the runs in a notebook, one in each row."""
+        columns = ("run", "queue", "state", "step", "attempts", "submitted", "ended", "error")
+        rows = [
+            (
+                run.run_id,
+                run.queue,
+                run.state,
+                run.step_number,
+                run.attempts,
+                run.submitted_at,
+                run.ended_at,
+                run.error or run.last_error,
+            )
+            for run in self.runs
+        ]
+        more = "" if self.cursor is None else ", and there are more"
+        return table(f"{len(rows)} runs{more}", columns, rows)
+
 
 def read_run(fields: dict[str, Any]) -> RunStatus:
     """Make a run of what the binding returned."""
-    return RunStatus(**{**fields, "state": RunState(fields["state"])})
+    kept = {name: value for name, value in fields.items() if name != "history"}
+    return RunStatus(**{**kept, "state": RunState(kept["state"])})
+
+
+def read_steps(fields: dict[str, Any]) -> list[StepRecord]:
+    """Make the steps of a run of the same."""
+    return [StepRecord(**step) for step in fields["history"]]
 
 
 def state_names(state: RunState | Iterable[RunState] | None) -> list[str]:

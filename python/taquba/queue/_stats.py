@@ -2,9 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
+
+from taquba.queue._html import table
 
 __all__ = ["QueueStats", "Stats"]
+
+_COLUMNS: Final = (
+    "queue",
+    "pending",
+    "scheduled",
+    "claimed",
+    "done",
+    "dead",
+    "live runs",
+    "enqueued",
+    "acked",
+)
 
 
 @final
@@ -68,3 +82,24 @@ class Stats:
     get_bytes: int
     list_count: int
     delete_count: int
+
+    def _repr_html_(self) -> str:
+        """Show the queues in a notebook, one in each row."""
+        rows = [
+            (
+                name,
+                queue.pending_count,
+                queue.scheduled_count,
+                queue.claimed_count,
+                queue.done_count,
+                queue.dead_count,
+                queue.live_run_count,
+                queue.enqueued_total,
+                queue.acked_total,
+            )
+            for name, queue in sorted(self.queues.items())
+        ]
+        caption = f"{len(rows)} queues"
+        if self.quarantined_count:
+            caption += f", {self.quarantined_count} damaged records moved aside"
+        return table(caption, _COLUMNS, rows)

@@ -14,11 +14,13 @@ from taquba.queue import (
     JobPage,
     JobState,
     KvPage,
+    MemoPage,
     Owner,
     RunPage,
     RunState,
     RunStatus,
     Stats,
+    StepRecord,
 )
 from taquba.sync._loop import has_ended, run
 
@@ -72,9 +74,29 @@ class Inspection(Generic[_Q]):
         """Read the deliveries of a job; see `taquba.Queue.attempt_history`."""
         return run(self.wrapped.attempt_history, job_id)
 
+    def oldest_pending(self, queue: str) -> JobInfo | None:
+        """Read the job that was enqueued first; see `taquba.Queue.oldest_pending`."""
+        return run(self.wrapped.oldest_pending, queue)
+
     def get_run(self, run_id: str) -> RunStatus:
         """Read where a run is in its life; see `taquba.Queue.get_run`."""
         return run(self.wrapped.get_run, run_id)
+
+    def step_history(self, run_id: str) -> list[StepRecord]:
+        """Read the steps of a run; see `taquba.Queue.step_history`."""
+        return run(self.wrapped.step_history, run_id)
+
+    def get_result(self, run_id: str) -> bytes | None:
+        """Read what a run has produced; see `taquba.Queue.get_result`."""
+        return run(self.wrapped.get_result, run_id)
+
+    def list_memos(self, run_id: str, cursor: str | None = None, limit: int = 100) -> MemoPage:
+        """List the memos of a run; see `taquba.Queue.list_memos`."""
+        return run(self.wrapped.list_memos, run_id, cursor=cursor, limit=limit)
+
+    def get_memo(self, run_id: str, step_number: int, key: str) -> bytes | None:
+        """Read a memo of a run; see `taquba.Queue.get_memo`."""
+        return run(self.wrapped.get_memo, run_id, step_number, key)
 
     def list_runs(
         self,

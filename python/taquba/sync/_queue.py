@@ -20,7 +20,7 @@ from taquba.options import (
     NewJob,
     OpenOptions,
 )
-from taquba.queue import Effects, JobCancelled
+from taquba.queue import Effects, JobCancelled, Metrics
 from taquba.queue._queue import unclaim
 from taquba.store import StoreLike
 from taquba.sync._inspect import Inspection, close_unseen
@@ -122,6 +122,10 @@ class Queue(Inspection[asynchronous.Queue]):
     def purge_dead(self, queue: str, *, older_than: Seconds = 0) -> int:
         """Delete dead jobs; see `taquba.Queue.purge_dead`."""
         return run(self.wrapped.purge_dead, queue, older_than=older_than)
+
+    def metrics(self) -> Metrics:
+        """Read everything that is measured; see `taquba.Queue.metrics`."""
+        return run(self.wrapped.metrics)
 
     def kv_put(self, key: str, value: bytes) -> None:
         """Set a key; see `taquba.Queue.kv_put`."""

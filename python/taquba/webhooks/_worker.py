@@ -11,6 +11,7 @@ Invariants:
 
 import asyncio
 import contextlib
+import functools
 import random
 import time
 from collections.abc import Iterable, Mapping
@@ -18,8 +19,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NoReturn, final
 
-from taquba import _taquba
+from taquba import _taquba, _tracing
 from taquba._checks import Seconds, check_count, check_instance, refuse
+from taquba._counters import WEBHOOK_DELIVERIES
 from taquba._port import Port
 from taquba._taquba import Claim
 from taquba.exceptions import InvalidArgumentError
@@ -31,6 +33,14 @@ from taquba.webhooks._signature import HEADER_ID, HEADER_SIGNATURE, HEADER_TIMES
 from taquba.worker import PermanentFailure, Postponed, TransientFailure
 
 __all__ = ["WebhookWorker"]
+
+# What metrics call the end of an attempt.
+_ENDS: Final = {
+    PermanentFailure: "refused",
+    Postponed: "postponed",
+    asyncio.CancelledError: "interrupted",
+    GeneratorExit: "interrupted",
+}
 
 _NO_SECRETS: Final[Mapping[str, str]] = {}
 _CIRCUIT: Final = Circuit()
@@ -145,17 +155,27 @@ class WebhookWorker:
             Postponed: The host is left alone, has too much to do, or was not looked up because
                 others take too long; the attempt does not count.
         """
+        with WEBHOOK_DELIVERIES.measured(_ENDS):
+            await self._attempt(job)
+
+    def __repr__(self) -> str:
+        """Show how many keys there are."""
+        return f"WebhookWorker(<{len(self._keys)} keys>)"
+
+    async def _attempt(self, job: Claim) -> None:
         order, host, origin = self._read(job)
         keys = self._keys_of(order)
         async with self._gates.enter(host, origin) as passage:
             headers = _headers(order)
             if keys is not None:
                 headers |= await _signed(keys, order.webhook_id or job.job_id, job.payload)
-            _judge(await self._send(order, headers, job.payload), passage)
-
-    def __repr__(self) -> str:
-        """Show how many keys there are."""
-        return f"WebhookWorker(<{len(self._keys)} keys>)"
+            send = functools.partial(self._send, order, job.payload)
+            tracer = _tracing.active
+            if tracer is None or job.header(tracer.field) is None:
+                sent = await send(headers)
+            else:
+                sent = await tracer.webhook(host, headers, send)
+            _judge(sent, passage)
 
     def _read(self, job: Claim) -> tuple[Order, str, str]:
         try:
@@ -176,7 +196,7 @@ class WebhookWorker:
             raise TransientFailure(text)
         return keys
 
-    async def _send(self, order: Order, headers: Mapping[str, str], body: bytes) -> _Sent:
+    async def _send(self, order: Order, body: bytes, headers: Mapping[str, str]) -> _Sent:
         # A door of its own: the answer comes to the loop that runs this delivery, and an attempt
         # that costs a connection need not save a descriptor.
         self._close_abandoned()

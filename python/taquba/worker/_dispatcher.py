@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import final
 
+from taquba import _tracing
 from taquba._delivery import (
     CoroutineFunction,
     Dispatcher,
@@ -53,7 +54,11 @@ class JobDispatcher(Dispatcher):
     async def _job(self, job: Claim) -> None:
         native, task = self._native, asyncio.current_task()
         try:
-            effects = await self._process(job)
+            tracer, process = _tracing.active, self._process
+            if tracer is None or job.header(tracer.field) is None:
+                effects = await process(job)
+            else:
+                effects = await tracer.job(job, process)
             flush = native.ack(None, job) if effects is None else await self._apply(job, effects)
         except BaseException as error:  # noqa: BLE001 - a worker may raise anything
             flush = self._settle_broken(job, error, task, self._settle_failed)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import final
 
+from taquba import _tracing
 from taquba._context import current
 from taquba._delivery import CoroutineFunction, Dispatcher, Work, describe, message
 from taquba._port import Port
@@ -48,7 +49,11 @@ class StepDispatcher(Dispatcher):
         # In the task's own context: nobody else sees it.
         current.set(step)
         try:
-            outcome = await self._run_step(step)
+            tracer, run_step = _tracing.active, self._run_step
+            if tracer is None or step.header(tracer.field) is None:
+                outcome = await run_step(step)
+            else:
+                outcome = await tracer.step(step, run_step)
         except BaseException as error:  # noqa: BLE001 - a runner may raise anything
             flush = self._settle_broken(step, error, task, self._settle_failed)
         else:

@@ -12,6 +12,7 @@ from taquba._codec import encode
 from taquba._port import Port, Waiting
 from taquba._taquba import RunOutcome
 from taquba.queue import Queue, RunStatus
+from taquba.queue._html import fields
 
 __all__ = [
     "HEADER_RUN_ID",
@@ -51,9 +52,9 @@ class RunSpec:
         InvalidArgumentError: Another value is outside its bounds; the message names both.
     """
 
-    input: Any
+    input: Any = field(repr=False)
     run_id: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     priority: int | None = None
     max_attempts: int | None = None
     run_at: datetime | None = None
@@ -145,6 +146,10 @@ class RunHandle:
     def __repr__(self) -> str:
         """Show the run's id."""
         return f"RunHandle(run_id={self._run_id!r}, newly_submitted={self._newly_submitted})"
+
+    def _repr_html_(self) -> str:
+        """Show the run's id in a notebook."""
+        return fields(f"run {self._run_id}", {"newly submitted": self._newly_submitted})
 
     def _ask(self, port: Port) -> Waiting[RunOutcome]:
         waiting = self._waiting

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, Self, final
 
-from taquba import _taquba
+from taquba import _taquba, _tracing
 from taquba._checks import Seconds, check_batch, check_count, check_instance, optional_duration
 from taquba._delivery import (
     Subscription,
@@ -188,14 +188,19 @@ class WorkflowRuntime:
         check_batch(len(runs))
         await check_submission(self._hook, [spec for _, spec in runs])
         port = await self._queue.room()
-        submitted = await port.call(
-            port.native.submit,
-            self._queue_name,
-            runs,
-            observed=self._announced(),
-            retention=self._run_retention,
-            memo_retention=self._memo_retention,
-        )
+
+        def call(runs: list[tuple[str, RunSpec]]) -> "asyncio.Future[list[tuple[str, bool]]]":
+            return port.call(
+                port.native.submit,
+                self._queue_name,
+                runs,
+                observed=self._announced(),
+                retention=self._run_retention,
+                memo_retention=self._memo_retention,
+            )
+
+        tracer, name = _tracing.active, self._queue_name
+        submitted = await (call(runs) if tracer is None else tracer.submit(name, runs, call))
         return [self._handle(run_id, newly_submitted=new) for run_id, new in submitted]
 
     def handle(self, run_id: str) -> RunHandle:

@@ -11,10 +11,12 @@ Invariants:
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from typing import final
+from typing import Final, final
 
+from taquba import _tracing
 from taquba._checks import refuse_type
 from taquba._context import current
+from taquba._counters import HOOK_CALLS
 from taquba._delivery import (
     CoroutineFunction,
     ack_with,
@@ -28,6 +30,9 @@ from taquba.queue import Effects
 from taquba.workflow._status import TerminalStatus
 
 __all__ = ["Telling"]
+
+# What metrics call the end of a call.
+_ENDS: Final = {asyncio.CancelledError: "interrupted", GeneratorExit: "interrupted"}
 
 _logger = logging.getLogger("taquba.workflow")
 
@@ -74,7 +79,12 @@ class Telling:
         failed = await self._try_note(outcome.run_id)
         effects = None
         if outcome.status in self._observed:
-            effects = await self._tell_hook(outcome)
+            with HOOK_CALLS.measured(_ENDS):
+                tracer, tell = _tracing.active, self._tell_hook
+                if tracer is None or tracer.field not in outcome.headers:
+                    effects = await tell(outcome)
+                else:
+                    effects = await tracer.hook(outcome, tell)
         elif self._note_end is None:
             # Somebody asked for it, and this runtime took it.
             text = "nobody is told that run %s has ended (%s): the hook does not observe that"

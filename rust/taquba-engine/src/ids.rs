@@ -154,6 +154,12 @@ impl MemoKey {
         Self(sha2::Sha256::digest(key).into())
     }
 
+    /// The key of a digest that was computed earlier.
+    #[must_use]
+    pub const fn of_digest(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
     /// Its bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

@@ -12,6 +12,7 @@
 //! | [`reader`] | questions answered from the rows alone, for who does not own the store |
 //! | [`memo`] | memos that are objects of their own, without a queue |
 //! | [`verify`] | finding damage, in rows, payload objects and what the storage engine keeps |
+//! | [`metrics`] | what is measured of an open store |
 //! | [`command`] | what can be asked and what comes back |
 //! | [`ids`], [`options`], [`limits`], [`error`], [`clock`] | names, settings, bounds, failures, time |
 
@@ -23,6 +24,7 @@ pub mod ids;
 pub mod limits;
 pub mod log;
 pub mod memo;
+pub mod metrics;
 pub mod options;
 pub mod reader;
 pub mod record;

@@ -64,6 +64,13 @@ pub const ATTEMPTS_KEPT_MAX: usize = 20;
 /// Longest error text in a job's history; the last one is kept longer, see below.
 pub const ATTEMPT_ERROR_BYTES_MAX: usize = 512;
 
+/// Steps behind a run that are kept for those who look at it, the latest ones. Each is about 12 bytes of a
+/// row that is written anyway.
+pub const STEPS_KEPT_MAX: usize = 32;
+
+/// Longest error text kept with a step that is behind its run.
+pub const STEP_ERROR_BYTES_MAX: usize = 128;
+
 /// Longest interval between two signs of life of an owner.
 pub const HEARTBEAT_MAX: Duration = Duration::from_secs(3600);
 

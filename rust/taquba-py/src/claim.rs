@@ -10,6 +10,7 @@ use taquba_engine::command::{Claim as EngineClaim, Work};
 
 use crate::delivered::{Delivered, OnDrop, headers_dict};
 use crate::line::Line;
+use crate::text;
 
 // What the engine keeps as fields of a step, a claim shows as headers.
 /// Names a step's run.
@@ -85,6 +86,11 @@ impl Claim {
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         self.delivered.headers(py, || self.build_headers(py)).cloned()
+    }
+
+    /// One of the headers that the job was given, without building all of them.
+    fn header(&self, name: &Bound<'_, PyAny>) -> PyResult<Option<&str>> {
+        Ok(self.delivered.header(text::read("name", name)?))
     }
 
     /// Deliveries of this job so far: 1 on the first.

@@ -67,6 +67,11 @@ impl Delivered {
         self.payload.get_or_try_init(py, copied).map(|payload| payload.bind(py))
     }
 
+    /// One of the headers.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.claim.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
     /// The headers, built on the first call.
     pub fn headers<'py>(
         &self,

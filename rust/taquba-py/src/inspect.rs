@@ -5,10 +5,10 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use taquba_engine::command::{
-    Attempt, JobInfo, JobPage, JobState, JobWork, KvPage, KvRange, OwnerInfo, QueueStats, RunInfo,
-    RunPage, RunState, RunStates, Stats,
+    Attempt, JobInfo, JobPage, JobState, JobWork, KvPage, KvRange, MemoInfo, MemoMark, MemoPage,
+    OwnerInfo, QueueStats, RunInfo, RunPage, RunState, RunStates, Stats, StepInfo,
 };
-use taquba_engine::ids::KvKey;
+use taquba_engine::ids::{KvKey, MemoKey};
 
 use crate::clock::instant;
 use crate::delivered::headers_dict;
@@ -34,6 +34,9 @@ pub struct KeyCursor(pub KvKey);
 
 /// The same for a page of runs.
 pub struct RunCursor(pub u64);
+
+/// The same for a page of memos.
+pub struct MemoCursor(pub MemoMark);
 
 /// A range of keys, read by its attributes.
 #[derive(FromPyObject)]
@@ -96,6 +99,15 @@ impl FromPyObject<'_, '_> for KeyCursor {
     }
 }
 
+impl FromPyObject<'_, '_> for MemoCursor {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        let mark = read_mark(cursor_text(&value)?);
+        mark.map(Self).ok_or_else(|| bad_cursor(&value))
+    }
+}
+
 impl RangeArguments {
     /// The engine's form.
     pub fn into_engine(self, cursor: Option<KeyCursor>) -> KvRange {
@@ -149,8 +161,16 @@ pub fn jobs<'py>(
     Ok((jobs, page.next.map(job_cursor)))
 }
 
+/// The same, and `history` with the fields of `taquba.StepRecord`.
+pub fn run_with_steps<'py>(py: Python<'py>, run: &RunInfo) -> PyResult<Bound<'py, PyDict>> {
+    let steps = run.steps.iter().map(|step| self::step(py, step));
+    let dict = self::run(py, run)?;
+    dict.set_item("history", PyList::new(py, steps.collect::<PyResult<Vec<_>>>()?)?)?;
+    Ok(dict)
+}
+
 /// The fields of `taquba.RunStatus`.
-pub fn run<'py>(py: Python<'py>, run: &RunInfo) -> PyResult<Bound<'py, PyDict>> {
+fn run<'py>(py: Python<'py>, run: &RunInfo) -> PyResult<Bound<'py, PyDict>> {
     let live = run.live.as_ref();
     let dict = PyDict::new(py);
     dict.set_item("run_id", run.run_id.as_str())?;
@@ -178,6 +198,25 @@ pub fn runs<'py>(
 ) -> PyResult<(Vec<Bound<'py, PyDict>>, Option<String>)> {
     let runs = page.runs.iter().map(|run| self::run(py, run)).collect::<PyResult<_>>()?;
     Ok((runs, page.next.map(|row| format!("{RUN_CURSOR_PREFIX}{}", job_cursor(row)))))
+}
+
+/// The fields of `taquba.MemoInfo` for each memo of a page, and where the next one begins.
+pub fn memos<'py>(
+    py: Python<'py>,
+    page: &MemoPage,
+) -> PyResult<(Vec<Bound<'py, PyDict>>, Option<String>)> {
+    let memo = |memo: &MemoInfo| {
+        let (step_number, key) = memo.mark;
+        let dict = PyDict::new(py);
+        dict.set_item("step_number", step_number)?;
+        dict.set_item("key_sha256", key.to_string())?;
+        dict.set_item("value_bytes", memo.value_bytes)?;
+        dict.set_item("is_object", memo.is_object)?;
+        Ok(dict)
+    };
+    let memos = page.memos.iter().map(memo).collect::<PyResult<_>>()?;
+    let cursor = |(step_number, key): MemoMark| format!("{step_number}:{key}");
+    Ok((memos, page.next.map(cursor)))
 }
 
 /// The entries of a page, and where the next one begins.
@@ -249,6 +288,18 @@ fn attempt<'py>(py: Python<'py>, attempt: &Attempt) -> PyResult<Bound<'py, PyDic
     Ok(dict)
 }
 
+fn step<'py>(py: Python<'py>, step: &StepInfo) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("job_id", step.job_id.to_string())?;
+    dict.set_item("step_number", step.job_id.turn)?;
+    dict.set_item("ready_at", instant(step.ready_at_ms))?;
+    dict.set_item("started_at", step.started_at_ms.map(instant))?;
+    dict.set_item("ended_at", step.ended_at_ms.map(instant))?;
+    dict.set_item("attempts", step.attempts)?;
+    dict.set_item("error", step.error.as_deref())?;
+    Ok(dict)
+}
+
 fn job_cursor(row: u64) -> String {
     format!("{row:016x}")
 }
@@ -258,6 +309,18 @@ fn read_row(text: &str) -> Option<u64> {
     let row = u64::from_str_radix(text, 16).ok();
     // Only as it was printed: no sign, no capitals, no digit less.
     row.filter(|row| job_cursor(*row) == text)
+}
+
+/// The memo that a cursor names.
+fn read_mark(text: &str) -> Option<MemoMark> {
+    let (step_number, digest) = text.split_once(':')?;
+    let mut bytes = [0; 32];
+    for (place, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(digest.get(2 * place..2 * place + 2)?, 16).ok()?;
+    }
+    let mark = (step_number.parse().ok()?, MemoKey::of_digest(bytes));
+    // Only as it was printed, here too.
+    (format!("{}:{}", mark.0, mark.1) == text).then_some(mark)
 }
 
 fn cursor_text<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {

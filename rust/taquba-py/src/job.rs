@@ -82,7 +82,8 @@ fn header(value: &Bound<'_, PyAny>) -> PyResult<PyBackedStr> {
     text.map_err(|_| text::refuse("headers", value, "give a `dict` of `str` to `str`"))
 }
 
+/// The first whole millisecond that is not before an instant: no job may come early.
 fn epoch_ms(instant: SystemTime) -> u64 {
     let since = instant.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

@@ -8,10 +8,11 @@
 //! | [`step`], [`claim`], [`notification`], [`delivered`] | deliveries, as Python sees them |
 //! | [`cancel`] | requests to stop, and the tokens that hear of them |
 //! | [`outcome`], [`run`], [`job`], [`effect`], [`name`], [`options`], [`text`] | values from Python |
-//! | [`reply`], [`inspect`] | values for Python |
+//! | [`reply`], [`inspect`], [`measured`] | values for Python |
 //! | [`memo`] | memos: of a delivery, and as objects of a store |
 //! | [`verify`] | a scrub of a store, and what it found |
 //! | [`webhook`] | rules for URLs, and deliveries under way |
+//! | [`logs`] | what the native code says, for Python's `logging` |
 //! | [`chaos`] | what `taquba.testing` needs of stores |
 //! | [`store`], [`engine`], [`opening`], [`runtime`] | opening, closing, threads, fork, exit |
 //! | [`error`], [`clock`], [`duration`], [`payload`], [`codec`] | errors, times and bytes, converted |
@@ -41,7 +42,9 @@ mod error;
 mod inspect;
 mod job;
 mod line;
+mod logs;
 mod mailbox;
+mod measured;
 mod memo;
 mod name;
 mod notification;
@@ -51,6 +54,7 @@ mod outcome;
 mod payload;
 mod peer;
 mod port;
+mod probe;
 mod reply;
 mod run;
 mod runtime;
@@ -87,7 +91,9 @@ mod _taquba {
     #[pymodule_export]
     use crate::job::check_headers;
     #[pymodule_export]
-    use crate::memo::{MemoScope, MemoStore, MemoSweep};
+    use crate::logs::{set_log_level, start_logs, stop_logs, take_logs, wake_logs};
+    #[pymodule_export]
+    use crate::memo::{MemoScope, MemoStore, MemoSweep, read_memo};
     #[pymodule_export]
     use crate::name::{check_key, check_queue_name, check_run_id};
     #[pymodule_export]
@@ -96,6 +102,8 @@ mod _taquba {
     use crate::outcome::{Cancel, Continue, ContinueAfter, Fail, StepOutcome, Succeed};
     #[pymodule_export]
     use crate::port::Port;
+    #[pymodule_export]
+    use crate::probe::StoreProbe;
     #[pymodule_export]
     use crate::run::RunOutcome;
     #[pymodule_export]

@@ -68,6 +68,20 @@ impl MemoScope {
     }
 }
 
+/// Read a memo of a run, live or ended, that is kept with it. Resolves to its bytes, or `None`.
+#[pyfunction]
+pub fn read_memo(
+    py: Python<'_>,
+    future: Py<PyAny>,
+    port: &Port,
+    run_id: RunArgument,
+    step_number: u32,
+    key: &[u8],
+) -> PyResult<bool> {
+    let (run_id, mark) = (run_id.0, (step_number, MemoKey::of(key)));
+    enter(py, || Ok(port.ask(future, Command::ReadMemo { run_id, mark })))
+}
+
 #[pymethods]
 impl MemoScope {
     /// The step's run.

@@ -43,7 +43,7 @@ use crate::calls::{Call, Calls, Makers, Starter};
 use crate::effect::EffectArguments;
 use crate::engine::{Engine, Opened, Unclaimed};
 use crate::inspect::{
-    JobCursor, KeyCursor, RangeArguments, RunCursor, RunStatesArgument, StateArgument,
+    JobCursor, KeyCursor, MemoCursor, RangeArguments, RunCursor, RunStatesArgument, StateArgument,
 };
 use crate::job::JobArguments;
 use crate::line::Line;
@@ -95,13 +95,7 @@ impl Port {
 
     /// Answer calls and take deliveries, by what starts them.
     fn begin_turn(&self, py: Python<'_>) -> PyResult<Vec<Batch>> {
-        enter(py, || {
-            self.line.begin_turn();
-            for arrival in self.mailbox.take() {
-                self.accept(py, arrival).unwrap_or_else(|failed| failed.write_unraisable(py, None));
-            }
-            self.deal(py)
-        })
+        enter(py, || self.take_turn(py))
     }
 
     /// Send what the turn left behind. `True` if another turn is due at once.
@@ -456,6 +450,26 @@ impl Port {
         })
     }
 
+    /// Read the result of a run. Resolves to `None` unless it succeeded.
+    fn get_result(&self, py: Python<'_>, future: Py<PyAny>, run_id: RunArgument) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::GetResult { run_id: run_id.0 })))
+    }
+
+    /// Read which memos of a run there are. Resolves to the fields of each, and the cursor of the
+    /// next page.
+    fn list_memos(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        run_id: RunArgument,
+        cursor: Option<MemoCursor>,
+        limit: usize,
+    ) -> PyResult<bool> {
+        let (run_id, after) = (run_id.0, cursor.map(|cursor| cursor.0));
+        let list = Command::ListMemos { run_id, after, count_max: limit };
+        enter(py, || Ok(self.call(future, list)))
+    }
+
     /// Have jobs delivered to `start`. Resolves to the subscription's number.
     #[pyo3(signature = (
         future, start, queue, concurrency, *, observes_runs, memos, leases, job_timeout
@@ -501,6 +515,21 @@ impl Port {
     /// Count jobs. Resolves to the fields of `Stats`.
     fn stats(&self, py: Python<'_>, future: Py<PyAny>) -> PyResult<bool> {
         enter(py, || Ok(self.call(future, Command::Stats)))
+    }
+
+    /// Read what is measured. Resolves to the fields of `Metrics`.
+    fn metrics(&self, py: Python<'_>, future: Py<PyAny>) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::Metrics)))
+    }
+
+    /// Read the pending job that was enqueued first. Resolves to a page with one job or none.
+    fn oldest_pending(
+        &self,
+        py: Python<'_>,
+        future: Py<PyAny>,
+        queue: QueueArgument,
+    ) -> PyResult<bool> {
+        enter(py, || Ok(self.call(future, Command::OldestPending { queue: queue.0 })))
     }
 
     /// Settle a step with what its runner returned, whatever that is.
@@ -565,11 +594,5 @@ impl Port {
     /// Hand back unseen: as if it had not been claimed.
     fn unclaim(&self, py: Python<'_>, work: Settleable<'_>) -> PyResult<bool> {
         self.settle(py, None, &work, Verdict::Unseen, None)
-    }
-}
-
-impl Drop for Port {
-    fn drop(&mut self) {
-        self.end();
     }
 }

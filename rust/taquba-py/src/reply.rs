@@ -10,6 +10,7 @@ use taquba_engine::command::{Claim as EngineClaim, JobCancelled, Reply, Work};
 use crate::claim::Claim;
 use crate::inspect;
 use crate::line::Line;
+use crate::measured;
 use crate::notification::Notification;
 use crate::run::RunOutcome;
 
@@ -31,8 +32,10 @@ pub fn to_py<'py>(py: Python<'py>, reply: Reply, line: &Arc<Line>) -> PyResult<B
         }
         Reply::Outcome(outcome) => RunOutcome::from(outcome).into_bound_py_any(py),
         Reply::RunCancelled(will_be) => will_be.into_bound_py_any(py),
-        Reply::Run(run) => inspect::run(py, &run)?.into_bound_py_any(py),
+        Reply::Run(run) => inspect::run_with_steps(py, &run)?.into_bound_py_any(py),
         Reply::Runs(page) => inspect::runs(py, &page)?.into_bound_py_any(py),
+        Reply::Memos(page) => inspect::memos(py, &page)?.into_bound_py_any(py),
+        Reply::Metrics(metrics) => measured::metrics(py, &metrics)?.into_bound_py_any(py),
         Reply::Subscribed(subscription) => subscription.into_bound_py_any(py),
         Reply::JobCancelled(became) => cancelled_name(became).into_bound_py_any(py),
         Reply::Purged(count) => count.into_bound_py_any(py),

@@ -19,6 +19,7 @@ use crate::codec;
 use crate::delivered::{Delivered, OnDrop, headers_dict};
 use crate::line::Line;
 use crate::memo::MemoScope;
+use crate::text;
 
 /// One step of a run, delivered to a runner.
 ///
@@ -99,6 +100,11 @@ impl Step {
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let headers = &self.delivered.claim().headers;
         self.delivered.headers(py, || headers_dict(py, headers)).cloned()
+    }
+
+    /// One of the headers, without building all of them.
+    fn header(&self, name: &Bound<'_, PyAny>) -> PyResult<Option<&str>> {
+        Ok(self.delivered.header(text::read("name", name)?))
     }
 
     /// The queue of the run's steps.

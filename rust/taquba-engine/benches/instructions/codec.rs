@@ -4,7 +4,9 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use taquba_engine::command::{Attempt, AttemptEnd, DedupScope, TerminalStatus, TerminalStatuses};
-use taquba_engine::record::{Body, BodyWork, EndedRun, JobRow, RunRow, decode_memo, encode_memo};
+use taquba_engine::record::{
+    Body, BodyWork, EndedRun, JobRow, PastStep, RunRow, Trail, decode_memo, encode_memo,
+};
 
 use super::machine::{PAYLOAD, headers, payload, run_id};
 use super::{ROUND, ROUNDS, measured, tell};
@@ -53,8 +55,20 @@ fn retried_step() -> Body {
         dedup_key: None,
         last_error: Some("the other side was busy".into()),
         history: vec![attempt],
+        trail: trail(3),
         work: BodyWork::Step { run_id: run_id(1) },
     }
+}
+
+fn trail(count: usize) -> Trail {
+    let step = PastStep {
+        ready_at_ms: 1_700_000_000_000,
+        began_after_ms: Some(3),
+        ended_after_ms: 9,
+        attempts: 1,
+        error: None,
+    };
+    (0..count).fold(Trail::default(), |trail, _| trail.with_step(&step))
 }
 
 fn job_row<B>(body: B) -> JobRow<B> {
@@ -81,6 +95,7 @@ fn ended_run() -> RunRow {
         headers: headers(),
         final_step: 9,
         attempts: 1,
+        trail: trail(10),
     };
     RunRow {
         queue: 1,

@@ -21,10 +21,12 @@ use crate::record::{Headers, Payload};
 
 pub use job_info::{Attempt, AttemptEnd, JobInfo, JobPage, JobState, JobWork};
 pub use reply::{
-    Claim, Delivery, Enqueued, JobCancelled, KvPage, Outlet, OwnerInfo, QueueStats, Reply,
-    RunOutcome, Stats, Submitted, TerminalStatus, Work,
+    Claim, Delivery, Enqueued, JobCancelled, KvPage, MemoInfo, MemoMark, MemoPage, Outlet,
+    OwnerInfo, QueueStats, Reply, RunOutcome, Stats, Submitted, TerminalStatus, Work,
 };
-pub use run_info::{LiveStep, RunFilter, RunInfo, RunPage, RunState, RunStates, TerminalStatuses};
+pub use run_info::{
+    LiveStep, RunFilter, RunInfo, RunPage, RunState, RunStates, StepInfo, TerminalStatuses,
+};
 
 /// A consumer's own number for one call; the reply carries it back.
 pub type Ticket = u64;
@@ -345,6 +347,27 @@ pub enum Command {
         /// At most this many, 1 to [`crate::limits::LIST_COUNT_MAX`].
         count_max: usize,
     },
+    /// Reads the result of a run that succeeded; of any other there is none. Replies [`Reply::Value`].
+    GetResult {
+        /// Which run.
+        run_id: RunId,
+    },
+    /// Reads which memos of a run there are, by step. Replies [`Reply::Memos`].
+    ListMemos {
+        /// Which run.
+        run_id: RunId,
+        /// Goes on behind this one: [`MemoPage::next`] of the page before.
+        after: Option<MemoMark>,
+        /// At most this many, 1 to [`crate::limits::LIST_COUNT_MAX`].
+        count_max: usize,
+    },
+    /// Reads a memo of a run, live or ended. Replies [`Reply::Value`].
+    ReadMemo {
+        /// Which run.
+        run_id: RunId,
+        /// The step that wrote it, and its key.
+        mark: MemoMark,
+    },
     /// Reads a memo of a step that is being delivered. Replies [`Reply::Value`].
     MemoGet {
         /// Its delivery.
@@ -379,8 +402,15 @@ pub enum Command {
         /// Which subscription.
         subscription: SubscriptionId,
     },
+    /// Reads the pending job that was enqueued first. Replies [`Reply::Jobs`], with one or none.
+    OldestPending {
+        /// Which queue.
+        queue: QueueName,
+    },
     /// Counts jobs. Replies [`Reply::Stats`].
     Stats,
+    /// Reads what is measured. Replies [`Reply::Metrics`].
+    Metrics,
     /// Replies [`Reply::Done`] once everything that was sent before it is durable: waiting work has
     /// shrunk by then.
     AwaitRoom,

@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::{JobInfo, JobPage, RunInfo, RunPage, SubscriptionId, Ticket};
 use crate::error::Result;
-use crate::ids::{ClaimToken, JobId, KvKey, QueueName, RunId};
+use crate::ids::{ClaimToken, JobId, KvKey, MemoKey, QueueName, RunId};
 use crate::log::StoreCounts;
+use crate::metrics::Metrics;
 use crate::record::Headers;
 
 /// A new job, or the live one that holds its dedup key.
@@ -136,6 +137,29 @@ pub struct KvPage {
     pub next: Option<KvKey>,
 }
 
+/// A memo, looked at: not its value, and of its key only the digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoInfo {
+    /// Which one.
+    pub mark: MemoMark,
+    /// Bytes of its value.
+    pub value_bytes: u64,
+    /// Whether its value is an object of its own.
+    pub is_object: bool,
+}
+
+/// Which memo of a run: its step, then its key.
+pub type MemoMark = (u32, MemoKey);
+
+/// A page of memos.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoPage {
+    /// In the order of their marks.
+    pub memos: Vec<MemoInfo>,
+    /// The memo behind which the next page begins; `None` if this is the last one.
+    pub next: Option<MemoMark>,
+}
+
 /// What became of a job that was to be cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobCancelled {
@@ -194,6 +218,10 @@ pub enum Reply {
     Run(Box<RunInfo>),
     /// The runs.
     Runs(RunPage),
+    /// The memos.
+    Memos(MemoPage),
+    /// What is measured.
+    Metrics(Box<Metrics>),
     /// The subscription is on.
     Subscribed(SubscriptionId),
     /// The counts.

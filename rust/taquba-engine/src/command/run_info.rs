@@ -180,6 +180,25 @@ pub struct RunInfo {
     pub ended_at_ms: Option<u64>,
     /// Why, unless it succeeded.
     pub error: Option<Box<str>>,
+    /// Its latest steps, oldest first, at most [`crate::limits::STEPS_KEPT_MAX`] and the present one.
+    pub steps: Vec<StepInfo>,
+}
+
+/// One step of a run, looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepInfo {
+    /// The job that carried it.
+    pub job_id: JobId,
+    /// When it came into being.
+    pub ready_at_ms: u64,
+    /// When its first delivery began, if that is known.
+    pub started_at_ms: Option<u64>,
+    /// When it ended.
+    pub ended_at_ms: Option<u64>,
+    /// Deliveries of it.
+    pub attempts: u32,
+    /// Why its last delivery that failed did so.
+    pub error: Option<Box<str>>,
 }
 
 /// The present step of a live run.

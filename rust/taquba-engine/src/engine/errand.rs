@@ -96,6 +96,10 @@ pub(super) async fn answer(log: Arc<dyn Log>, path: String, number: u64, query: 
             read::run(rows, &path, view).await.map(|info| Reply::Run(Box::new(info)))
         }
         Query::Runs(views, next) => read::runs(rows, &path, views, next).await.map(Reply::Runs),
+        Query::Result(run_id) => read::result(rows, &path, &run_id).await.map(Reply::Value),
+        Query::Memos(row, after, count_max) => {
+            read::memos(rows, &path, row, after, count_max).await.map(Reply::Memos)
+        }
         Query::Memo(place) => memo(rows, &path, place).await.map(Reply::Value),
         Query::Job(view) => match read::job(rows, &path, view).await {
             Ok((info, object)) => with_payload(rows, &path, info, object).await,

@@ -18,10 +18,11 @@
 //! | `inbox.rs` | the way in: consumers and their requests |
 //! | `turn.rs` | the loop |
 //! | `held.rs` | replies that wait for a commit |
-//! | `gather.rs` | when to commit |
+//! | `gather.rs`, `commit.rs` | when to commit, and the commit on its way |
 //! | `upload.rs` | large payloads on their way in |
 //! | `errand.rs`, `read.rs` | what is read, uploaded and deleted beside the loop |
 
+mod commit;
 mod errand;
 mod gather;
 mod held;

@@ -19,7 +19,7 @@ use crate::record::{
 };
 use crate::state::JobView;
 
-pub(crate) use run::{memo, memos_of_run, outcome, run, run_row, runs};
+pub(crate) use run::{memo, memos, memos_of_run, outcome, result, run, run_row, runs};
 
 /// Rows of a page that are in memory at once.
 const READ_AT_ONCE: usize = 32;

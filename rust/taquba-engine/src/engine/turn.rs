@@ -12,6 +12,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::commit::Commits;
 use super::errand::{self, Errand, Sweeps, Uploaded};
 use super::gather::{Departure, Gather};
 use super::held::{Held, HeldQueue};
@@ -31,12 +32,6 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A commit on its way.
-struct InFlight {
-    number: u64,
-    commit: Work<Result<()>>,
-}
-
 /// The task that owns state and log.
 pub(super) struct Turner {
     inbox: Arc<Inbox>,
@@ -46,7 +41,7 @@ pub(super) struct Turner {
     clock: Arc<dyn Clock>,
     epoch: u32,
     backlog: VecDeque<Message>,
-    in_flight: Option<InFlight>,
+    commits: Commits,
     held: HeldQueue,
     gather: Gather,
     errands: FuturesUnordered<Work<Errand>>,
@@ -87,7 +82,7 @@ impl Turner {
             clock,
             epoch,
             backlog: VecDeque::new(),
-            in_flight: None,
+            commits: Commits::default(),
             held: HeldQueue::default(),
             gather: Gather::default(),
             errands: FuturesUnordered::new(),
@@ -145,7 +140,7 @@ impl Turner {
     /// Whether nothing is under way any more that somebody was promised.
     fn is_ready_to_close(&self) -> bool {
         self.closing.is_some()
-            && self.in_flight.is_none()
+            && self.commits.number().is_none()
             && self.uploads.is_empty()
             && !self.state.has_rows()
     }
@@ -355,8 +350,8 @@ impl Turner {
     fn hold_or_release(&mut self, held: Held) {
         if self.state.has_rows() {
             self.held.hold(self.state.open_batch(), held);
-        } else if let Some(in_flight) = &self.in_flight {
-            self.held.hold(in_flight.number, held);
+        } else if let Some(number) = self.commits.number() {
+            self.held.hold(number, held);
         } else {
             self.release(held);
         }
@@ -388,6 +383,12 @@ impl Turner {
         let Some(ticket) = origin.ticket else { return };
         if let Ok(Reply::Stats(stats)) = &mut result {
             stats.store = self.log.counts();
+        }
+        if let Ok(Reply::Metrics(metrics)) = &mut result {
+            metrics.stats.store = self.log.counts();
+            metrics.store = self.log.measures();
+            metrics.commits = self.commits.measures().clone();
+            metrics.upload_count = self.uploads.len() as u64;
         }
         self.outgoing.entry(origin.outlet).or_default().push(Delivery::Reply { ticket, result });
     }
@@ -422,23 +423,22 @@ impl Turner {
 
     /// Starts the next commit if it is time. Otherwise says when it will be.
     fn commit_if_due(&mut self, now: Now) -> Option<Instant> {
-        if self.in_flight.is_some() || !self.state.has_rows() {
+        if self.commits.number().is_some() || !self.state.has_rows() {
             return None;
         }
         let is_urgent = self.closing.is_some() || self.state.row_bytes() >= COMMIT_BYTES_MAX;
         if !is_urgent && let Departure::At(at) = self.gather.departure(Instant::now) {
             return Some(at);
         }
+        let row_bytes = self.state.row_bytes();
         let batch = self.state.cut(now);
         self.gather.depart();
-        let log = Arc::clone(&self.log);
-        let commit = Box::pin(async move { log.commit(batch.rows).await });
-        self.in_flight = Some(InFlight { number: batch.number, commit });
+        self.commits.begin(&self.log, batch, row_bytes);
         None
     }
 
     fn on_durable(&mut self, fx: &mut Effects) {
-        let number = self.in_flight.take().expect("a commit was in flight").number;
+        let number = self.commits.take_durable();
         let now = self.now();
         // What waits already goes first; what this commit sets free goes with the one after.
         self.backlog.extend(self.inbox.take());
@@ -459,7 +459,7 @@ impl Turner {
         let is_backlogged = self.closing.is_none() && !self.backlog.is_empty();
         tokio::select! {
             biased;
-            done = committed(&mut self.in_flight) => Woken::Committed(done),
+            done = self.commits.ended() => Woken::Committed(done),
             Some(errand) = self.errands.next() => Woken::Back(errand),
             () = self.inbox.wait() => Woken::Arrived,
             () = sleep_until(wakes_at) => Woken::Timer,
@@ -558,7 +558,7 @@ impl Turner {
         for origin in self.uploads.fail().into_iter().chain(asking) {
             self.reply(origin, Err(error.clone()));
         }
-        self.in_flight = None;
+        self.commits.give_up();
         self.errands.clear();
         for message in std::mem::take(&mut self.backlog).into_iter().chain(waiting) {
             match message {
@@ -577,13 +577,6 @@ impl Turner {
         for outlet in self.inbox.outlets() {
             outlet.deliver(vec![Delivery::Broken(error.clone())]);
         }
-    }
-}
-
-async fn committed(in_flight: &mut Option<InFlight>) -> Result<()> {
-    match in_flight {
-        Some(in_flight) => in_flight.commit.as_mut().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -47,6 +47,11 @@ impl Uploads {
         Self { epoch, threshold, next_object: 1, under_way, deferred }
     }
 
+    /// Requests that wait for an upload.
+    pub fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.under_way.is_empty()
     }

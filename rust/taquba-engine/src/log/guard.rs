@@ -28,10 +28,13 @@ use object_store::{
     ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload,
     PutResult, Result, UploadPart,
 };
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::activity::Activity;
 use super::finality::told_once;
 use super::{StoreCounts, fence, seal};
+use crate::metrics::{Histogram, STORE_US_BOUNDS, StoreMeasures, micros};
 
 /// Tries of a conditional create whose refusal was not borne out.
 const CREATE_TRIES_MAX: u32 = 6;
@@ -58,6 +61,22 @@ pub(super) struct Counters {
     get_bytes: AtomicU64,
     list_count: AtomicU64,
     delete_count: AtomicU64,
+    /// A request takes a thousand times longer than to add it up here.
+    times: Mutex<Times>,
+}
+
+/// How long requests took, in microseconds.
+#[derive(Debug)]
+struct Times {
+    put_us: Histogram,
+    get_us: Histogram,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        let us = Histogram::new(STORE_US_BOUNDS);
+        Self { put_us: us.clone(), get_us: us }
+    }
 }
 
 impl Counters {
@@ -69,6 +88,15 @@ impl Counters {
     fn count_get(&self, size_bytes: u64) {
         self.get_count.fetch_add(1, Ordering::Relaxed);
         self.get_bytes.fetch_add(size_bytes, Ordering::Relaxed);
+    }
+
+    /// A write is over that began then.
+    fn time_put(&self, began: Instant) {
+        self.times.lock().put_us.observe(micros(began.elapsed()));
+    }
+
+    fn time_get(&self, began: Instant) {
+        self.times.lock().get_us.observe(micros(began.elapsed()));
     }
 
     fn count_list(&self) {
@@ -104,6 +132,13 @@ impl GuardedStore {
 
     pub fn counts(&self) -> StoreCounts {
         self.counters.read()
+    }
+
+    /// How long its requests took.
+    pub fn measures(&self) -> StoreMeasures {
+        let times = self.counters.times.lock();
+        let (put_us, get_us) = (times.put_us.clone(), times.get_us.clone());
+        StoreMeasures { put_us, get_us, storage: Vec::new() }
     }
 
     pub fn activity(&self) -> &Arc<Activity> {
@@ -158,7 +193,9 @@ impl ObjectStore for GuardedStore {
         }
         for _ in 0..CREATE_TRIES_MAX {
             self.counters.count_put(payload.content_length());
+            let began = Instant::now();
             let put = self.inner.put_opts(location, payload.clone(), options.clone()).await;
+            self.counters.time_put(began);
             let refused = is_create && matches!(put, Err(Error::AlreadyExists { .. }));
             if !refused || self.is_there(location).await? {
                 return put.map_err(told_once);
@@ -186,7 +223,9 @@ impl ObjectStore for GuardedStore {
         let is_head = options.head;
         // Nobody reads a part of a sealed object.
         let is_sealed = !is_head && options.range.is_none() && seal::is_sealed(location);
+        let began = Instant::now();
         let got = self.inner.get_opts(location, options).await;
+        self.counters.time_get(began);
         let body = got.as_ref().map_or(0..0, |got| got.range.clone());
         self.counters.count_get(if is_head { 0 } else { body.end - body.start });
         let got = got.map_err(told_once)?;
@@ -195,7 +234,10 @@ impl ObjectStore for GuardedStore {
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         self.counters.count_get(ranges.iter().map(|range| range.end - range.start).sum());
-        self.inner.get_ranges(location, ranges).await.map_err(told_once)
+        let began = Instant::now();
+        let got = self.inner.get_ranges(location, ranges).await;
+        self.counters.time_get(began);
+        got.map_err(told_once)
     }
 
     fn delete_stream(

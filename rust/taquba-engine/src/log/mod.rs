@@ -16,18 +16,21 @@
 //! | `rows.rs` | reading rows, for both |
 //! | `payloads.rs` | payloads that are objects of their own |
 //! | `objects.rs` | objects beside a database, without one |
+//! | `probe.rs` | a store asked directly, for those who ask what it can do |
 //! | `scrub.rs` | reading every object, to find damage |
 //! | `owner.rs` | who owns the store, and whether it is alive |
 //! | `file/` | the write-ahead log of a database on a local disk |
 //! | `guard.rs`, `fence.rs`, `seal.rs` | between storage engine and store |
 //! | `activity.rs`, `slate_clock.rs` | what rests while nothing is written |
 //! | `failure.rs`, `finality.rs` | failures, told as ours |
+//! | `engine_metrics.rs` | what the storage engine counts, told as ours |
 //!
 //! # Not here
 //!
 //! What the rows mean is `record/`; when to commit is `engine/`.
 
 mod activity;
+mod engine_metrics;
 mod failure;
 mod fence;
 mod file;
@@ -36,6 +39,7 @@ mod guard;
 mod objects;
 mod owner;
 mod payloads;
+mod probe;
 mod reader;
 mod rows;
 mod scrub;
@@ -52,9 +56,11 @@ use bytes::Bytes;
 
 use crate::command::OwnerInfo;
 use crate::error::Result;
+use crate::metrics::StoreMeasures;
 use crate::record::{PayloadName, Row};
 
 pub(crate) use objects::{Object, Objects};
+pub use probe::{ObjectVersion, Probe, ReadIf, Refusal, Said, Shown, WriteIf};
 pub use reader::SlateReader;
 pub(crate) use scrub::Scrubber;
 pub use slate::SlateLog;
@@ -175,6 +181,11 @@ pub trait Log: Rows {
 
     /// What was asked of the store so far.
     fn counts(&self) -> StoreCounts;
+
+    /// What was measured so far.
+    fn measures(&self) -> StoreMeasures {
+        StoreMeasures::default()
+    }
 
     /// Ends the log in order. What was committed stays.
     async fn close(&self) -> Result<()>;

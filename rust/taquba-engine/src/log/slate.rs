@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use slatedb::admin::Admin;
 use slatedb::config::Settings;
 use slatedb::{Db, GarbageCollectorBuilder, VersionedManifest, WriteBatch};
+use slatedb_common::metrics::DefaultMetricsRecorder;
 use tokio::time::timeout;
 
 use super::file::{self, FileLog};
@@ -20,10 +21,13 @@ use super::owner::{self, Heartbeat, Pulse, Sign};
 use super::settings::{COMMIT_TIMEOUT, OPEN_TIMEOUT, block_cache, collector, settings};
 use super::slate_clock::FlooredClock;
 use super::target::Target;
-use super::{Log, Rows, ScanRange, StoreCounts, Visit, failure, fence, payloads, rows};
+use super::{
+    Log, Rows, ScanRange, StoreCounts, Visit, engine_metrics, failure, fence, payloads, rows,
+};
 use crate::command::OwnerInfo;
 use crate::error::{Error, Result};
 use crate::ids::clip;
+use crate::metrics::StoreMeasures;
 use crate::options::OpenOptions;
 use crate::record::{PayloadName, Row, keys};
 
@@ -36,6 +40,7 @@ pub(super) const OPEN_PAUSE: Duration = Duration::from_millis(25);
 /// A database that this process owns.
 pub struct SlateLog {
     db: Db,
+    recorder: Arc<DefaultMetricsRecorder>,
     store: Arc<GuardedStore>,
     /// Where it is in the store.
     root: Path,
@@ -65,12 +70,14 @@ impl SlateLog {
         check_log(&store, &root, &name, log.as_ref()).await?;
         let wall_ms = target.machine.clock.wall_ms();
         let clock = Arc::new(FlooredClock::new(Arc::clone(store.activity()), wall_ms));
-        let place = Place { target, root: &root, name: &name, store: &store };
+        let recorder = Arc::new(DefaultMetricsRecorder::new());
+        let place = Place { target, root: &root, name: &name, store: &store, recorder: &recorder };
         clock.raise_to(tabled_instant(place, &clock).await?);
         let db = build(place, log.as_ref(), &clock).await?;
         clock.raise_to(latest_instant(&db, &name).await?);
         Ok(Self {
             db,
+            recorder,
             store,
             root,
             path: name,
@@ -171,6 +178,11 @@ impl Log for SlateLog {
         self.store.counts()
     }
 
+    fn measures(&self) -> StoreMeasures {
+        let storage = engine_metrics::read(&self.recorder);
+        StoreMeasures { storage, ..self.store.measures() }
+    }
+
     async fn close(&self) -> Result<()> {
         let heartbeat = self.heartbeat.lock().take();
         self.store.activity().stir();
@@ -266,17 +278,19 @@ struct Place<'a> {
     root: &'a Path,
     name: &'a str,
     store: &'a Arc<GuardedStore>,
+    recorder: &'a Arc<DefaultMetricsRecorder>,
 }
 
 /// Opens the database, against others who may be doing the same: who loses a race tries again.
 async fn build(place: Place<'_>, log: Option<&FileLog>, clock: &Arc<FlooredClock>) -> Result<Db> {
-    let Place { target, root, name, store } = place;
+    let Place { target, root, name, store, recorder } = place;
     let kind = target.kind;
     let mut tries = 0;
     loop {
         let mut builder = Db::builder(root.clone(), Arc::clone(store) as _)
             .with_settings(settings(kind))
             .with_system_clock(Arc::clone(clock) as _)
+            .with_metrics_recorder(Arc::clone(recorder) as _)
             .with_db_cache(block_cache(), 0);
         if let Some(seed) = target.machine.seed {
             builder = builder.with_seed(seed.wrapping_add(u64::from(tries)));

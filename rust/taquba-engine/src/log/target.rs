@@ -95,11 +95,11 @@ impl Target {
         if !url.contains("://") {
             return Self::local(FilePath::new(url), access);
         }
-        let parsed = Url::parse(url).map_err(|error| invalid(url, &error.to_string()))?;
+        let parsed = Url::parse(url).map_err(|error| refused(url, &error.to_string()))?;
         let store: Arc<dyn ObjectStore> = match parsed.scheme() {
             "memory" => return Ok(Self::in_memory()),
             "file" => {
-                let not_local = |()| invalid(url, "write `file:///directory`, with three slashes");
+                let not_local = |()| refused(url, "write `file:///directory`, with three slashes");
                 let dir = parsed.to_file_path().map_err(not_local)?;
                 return Self::local(&dir, access);
             }
@@ -113,7 +113,7 @@ impl Target {
                     "`{other}://` is not known; use `s3://`, `gs://`, `az://`, `file://`, \
                      `memory://` or a path"
                 );
-                return Err(invalid(url, &remedy));
+                return Err(refused(url, &remedy));
             }
         };
         let prefix = parsed.path().trim_matches('/');
@@ -219,14 +219,56 @@ fn built<S: ObjectStore>(
     url: &str,
     store: object_store::Result<S>,
 ) -> Result<Arc<dyn ObjectStore>> {
-    store.map(|store| Arc::new(store) as _).map_err(|error| invalid(url, &error.to_string()))
+    store.map(|store| Arc::new(store) as _).map_err(|error| refused(url, &error.to_string()))
 }
 
 fn invalid(location: &str, remedy: &str) -> Error {
     Error::InvalidStore { location: location.to_owned(), remedy: remedy.to_owned() }
 }
 
+/// The error for an address that cannot be used. What may be a password is not told, neither where the
+/// address is shown nor where somebody repeats it.
+fn refused(url: &str, remedy: &str) -> Error {
+    let told = without_secrets(url);
+    invalid(&told, &remedy.replace(url, &told))
+}
+
+/// An address that may not read, without what stands before the last `@` or behind the first `?` or `#`.
+fn without_secrets(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let place = rest.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{place}")
+}
+
 /// An address without user, password and query.
 fn shown(url: &Url) -> String {
     format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_address_does_not_tell_a_password() {
+        for url in [
+            "s3://AKIA:SECRET/x@bucket/p",
+            "nope://u:SECRET@h/p",
+            "file://u:SECRET@/x",
+            "nope://h/p?X-Amz-Signature=SECRET",
+            "nope://h/p#SECRET",
+            "nope://u:SECRET@h/p?",
+        ] {
+            let error = Target::from_url(url, Access::Read).expect_err("nobody knows it");
+
+            assert!(!format!("{error} {error:?}").contains("SECRET"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_refused_address_is_told_apart_from_that() {
+        assert_eq!(without_secrets("s3://u:p@bucket/a/b?x=1"), "s3://bucket/a/b");
+        assert_eq!(without_secrets("gs://bucket/a"), "gs://bucket/a");
+    }
 }

@@ -27,7 +27,7 @@ use crate::record::{
     Body, CancelRow, ClaimsRow, JobEnd, JobRow, OpenClaim, Payload, PayloadRef, QueueRow,
     Undecodable, keys,
 };
-use crate::state::{JobView, queue_stats};
+use crate::state::{JobView, MemoPlace, queue_stats};
 
 /// When a batch of questions is answered.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +44,10 @@ pub(super) const fn reads_rows(command: &Command) -> bool {
             | Command::GetJob { .. }
             | Command::GetRun { .. }
             | Command::ListRuns { .. }
+            | Command::GetResult { .. }
+            | Command::ListMemos { .. }
+            | Command::ReadMemo { .. }
+            | Command::OldestPending { .. }
             | Command::KvGet { .. }
             | Command::KvScan(_)
     )
@@ -130,6 +134,22 @@ impl Answers {
             Command::ListRuns { filter, before, count_max } => {
                 self.runs(filter, *before, *count_max, moment).await.map(Reply::Runs)
             }
+            Command::GetResult { run_id } => {
+                read::result(&self.rows, path, run_id).await.map(Reply::Value)
+            }
+            Command::ListMemos { run_id, after, count_max } => {
+                check_count("limit", *count_max, LIST_COUNT_MAX)?;
+                let row = read::run_row(&self.rows, path, run_id).await?.row;
+                read::memos(&self.rows, path, row, *after, *count_max).await.map(Reply::Memos)
+            }
+            Command::ReadMemo { run_id, mark: (step_number, key) } => {
+                let row = read::run_row(&self.rows, path, run_id).await?.row;
+                let place = MemoPlace { row, step_number: *step_number, key: *key };
+                self.memo(&place).await.map(Reply::Value)
+            }
+            Command::OldestPending { queue } => {
+                self.oldest_pending(queue, moment).await.map(Reply::Jobs)
+            }
             Command::KvGet { key } => read::value(&self.rows, path, key).await.map(Reply::Value),
             Command::KvScan(range) => {
                 check_count("limit", range.count_max, LIST_COUNT_MAX)?;
@@ -187,6 +207,14 @@ impl Answers {
         verified.map_err(|fault| read::payload_error(self.rows.path(), &object, fault))
     }
 
+    async fn memo(&self, place: &MemoPlace) -> Result<Option<Bytes>> {
+        Ok(match read::memo(&self.rows, self.path(), place).await? {
+            None => None,
+            Some(Payload::Inline(value)) => Some(value),
+            Some(Payload::Object(object)) => Some(self.payload(object).await?),
+        })
+    }
+
     async fn jobs(&self, listing: &Listing<'_>, moment: Moment) -> Result<JobPage> {
         let Some(queue) = self.find_queue(listing.queue).await? else {
             return Ok(JobPage::default());
@@ -217,6 +245,19 @@ impl Answers {
         };
         self.rows.scan(behind(keys::JOB, listing.after), &mut visit).await?;
         Ok(page)
+    }
+
+    /// The pending job whose id is the lowest: rows are numbered as they are made.
+    async fn oldest_pending(&self, queue: &QueueName, moment: Moment) -> Result<JobPage> {
+        let (state, count_max) = (Some(JobState::Pending), 1);
+        let mut listing = Listing { queue, state, after: None, count_max };
+        loop {
+            let page = self.jobs(&listing, moment).await?;
+            if !page.jobs.is_empty() || page.next.is_none() {
+                return Ok(JobPage { next: None, ..page });
+            }
+            listing.after = page.next;
+        }
     }
 
     pub(super) async fn queue_name(&self, index: u32) -> Result<QueueName> {
@@ -372,11 +413,16 @@ const fn call_of(command: &Command) -> &'static str {
         Command::MemoGet { .. } | Command::MemoPut { .. } => "memo",
         Command::AwaitRun { .. } => "await_outcome",
         Command::Subscribe { .. } | Command::Unsubscribe { .. } => "run_worker",
+        Command::Metrics => "metrics",
         Command::Withdraw { .. }
         | Command::GetJob { .. }
         | Command::ListJobs { .. }
         | Command::GetRun { .. }
         | Command::ListRuns { .. }
+        | Command::GetResult { .. }
+        | Command::ListMemos { .. }
+        | Command::ReadMemo { .. }
+        | Command::OldestPending { .. }
         | Command::KvGet { .. }
         | Command::KvScan(_)
         | Command::Owner

@@ -19,7 +19,8 @@ use crate::log::{Log as _, SlateLog};
 use crate::options::OpenOptions;
 use crate::record::{
     Body, BodyWork, CancelRow, ClaimsRow, FORMAT, Headers, JobEnd, JobRow, Meta, OpenClaim,
-    Payload, PayloadName, PayloadRef, QueueCounts, QueueRow, Row, Sequence, encode_value, keys,
+    Payload, PayloadName, PayloadRef, QueueCounts, QueueRow, Row, Sequence, Trail, encode_value,
+    keys,
 };
 
 const SOON: Duration = Duration::from_secs(8);
@@ -163,6 +164,7 @@ fn body(payload: impl Into<Payload>) -> Body {
         dedup_key: None,
         last_error: None,
         history: Vec::new(),
+        trail: Trail::default(),
         work: BodyWork::Job,
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::{Borrow, Cow};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Headers, Payload, PayloadRef, Undecodable, decode, encode};
+use super::{Headers, Payload, PayloadRef, Trail, Undecodable, decode, encode};
 use crate::command::{Attempt, DedupScope, TerminalStatus};
 use crate::ids::RunId;
 
@@ -30,6 +30,8 @@ pub struct Body {
     pub last_error: Option<Box<str>>,
     /// The latest deliveries, oldest first.
     pub history: Vec<Attempt>,
+    /// The latest steps before this one, oldest first; none if it is no step.
+    pub trail: Trail,
     /// What the job is about.
     pub work: BodyWork,
 }
@@ -51,6 +53,7 @@ impl Body {
             + text(&self.last_error)
             + error
             + self.history.iter().map(Attempt::size_bytes).sum::<usize>()
+            + self.trail.as_bytes().len()
     }
 }
 
@@ -134,6 +137,8 @@ struct Stored<'a> {
     work: StoredWork<'a>,
     history: Cow<'a, [Attempt]>,
     #[serde(borrow, with = "serde_bytes")]
+    trail: &'a [u8],
+    #[serde(borrow, with = "serde_bytes")]
     headers: &'a [u8],
     #[serde(borrow)]
     payload: StoredPayload<'a>,
@@ -166,7 +171,8 @@ impl<B: Borrow<Body>> JobRow<B> {
         let body = self.body.borrow();
         let text_bytes = body.last_error.as_deref().map_or(0, str::len)
             + body.dedup_key.as_deref().map_or(0, str::len)
-            + body.history.iter().map(Attempt::size_bytes).sum::<usize>();
+            + body.history.iter().map(Attempt::size_bytes).sum::<usize>()
+            + body.trail.as_bytes().len();
         encode(
             &Stored {
                 queue: self.queue,
@@ -183,6 +189,7 @@ impl<B: Borrow<Body>> JobRow<B> {
                 last_error: body.last_error.as_deref(),
                 work: StoredWork::of(&body.work),
                 history: Cow::Borrowed(&body.history),
+                trail: body.trail.as_bytes(),
                 headers: body.headers.as_bytes(),
                 payload: match &body.payload {
                     Payload::Inline(data) => StoredPayload::Inline(data),
@@ -224,6 +231,7 @@ impl JobRow<Body> {
             dedup_key: stored.dedup_key.map(Box::from),
             last_error: stored.last_error.map(Box::from),
             history: stored.history.into_owned(),
+            trail: Trail::of_stored(stored.trail),
             work: stored.work.read()?,
         };
         Ok(Self {

@@ -85,6 +85,13 @@ pub fn memo(row: u64, step_number: u32, key: &MemoKey) -> Bytes {
     tagged(MEMO, &rest)
 }
 
+/// Reads the step and the key of a memo behind tag and row.
+#[must_use]
+pub fn memo_mark_of(key: &[u8]) -> Option<(u32, MemoKey)> {
+    let (step_number, digest) = key.get(1 + 8..)?.split_first_chunk()?;
+    Some((u32::from_be_bytes(*step_number), MemoKey::of_digest(digest.try_into().ok()?)))
+}
+
 /// What the keys of all memos of a run start with.
 #[must_use]
 pub fn memos_of(row: u64) -> Bytes {

@@ -12,11 +12,11 @@
 //! | `m` | format, owner epoch, clean mark | `meta.rs` |
 //! | `n` | next sequence number, time floor | `meta.rs` |
 //! | `q` queue index (4 bytes, big-endian) | name and totals of a queue | `meta.rs` |
-//! | `j` row (8 bytes, big-endian) | a job: plain, step or notification, live or ended | `job.rs`, `payload.rs` |
+//! | `j` row (8 bytes, big-endian) | a job: plain, step or notification, live or ended | `job.rs`, `payload.rs`, `trail.rs` |
 //! | `c` commit (8 bytes, big-endian) | claims that were open when it was cut | `meta.rs` |
 //! | `d` row (8 bytes, big-endian) | the job's holder was asked to stop | `meta.rs` |
 //! | `k` key | a value of the key-value space | `kv.rs` |
-//! | `r` run id | a run: live or ended | `run.rs` |
+//! | `r` run id | a run: live or ended | `run.rs`, `trail.rs` |
 //! | `v` row, step, digest (8, 4, 32 bytes) | a memo of the run that was submitted under this row | `memo.rs` |
 //! | `w` row, epoch, number (8, 4, 8 bytes) | nothing: a memo of that run names this object | `keys.rs` |
 //! | `e` row | when the memos of that run, which has ended, are deleted | `memo.rs` |
@@ -30,6 +30,7 @@ mod memo;
 mod meta;
 mod payload;
 mod run;
+mod trail;
 
 pub use headers::{Headers, RESERVED_HEADER_PREFIX};
 pub use job::{Body, BodyWork, JobEnd, JobRow, STEP_KEY_PREFIX};
@@ -38,13 +39,14 @@ pub use memo::{MemoSweepRow, decode_memo, encode_memo};
 pub use meta::{CancelRow, ClaimsRow, Meta, OpenClaim, QueueCounts, QueueRow, Sequence};
 pub use payload::{NotAPayloadName, Payload, PayloadFault, PayloadName, PayloadRef};
 pub use run::{EndedRun, RunRow};
+pub use trail::{PastStep, Trail};
 
 use bytes::Bytes;
 use serde::de::Deserialize;
 use serde::ser::Serialize;
 
 /// The format this version writes and reads.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// The first byte of every value.
 const VERSION: u8 = 1;

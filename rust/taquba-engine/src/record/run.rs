@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Headers, Undecodable, decode, encode};
+use super::{Headers, Trail, Undecodable, decode, encode};
 use crate::command::{RunOutcome, TerminalStatus, TerminalStatuses};
 use crate::ids::RunId;
 
@@ -47,6 +47,8 @@ pub struct EndedRun {
     pub final_step: u32,
     /// Deliveries of that step.
     pub attempts: u32,
+    /// Its latest steps, oldest first; the last one ended it.
+    pub trail: Trail,
 }
 
 impl EndedRun {
@@ -96,6 +98,8 @@ struct StoredEnd<'a> {
     attempts: u32,
     #[serde(borrow, with = "serde_bytes")]
     headers: &'a [u8],
+    #[serde(borrow, with = "serde_bytes")]
+    trail: &'a [u8],
 }
 
 impl RunRow {
@@ -108,6 +112,7 @@ impl RunRow {
             end.result.as_ref().map_or(0, Bytes::len)
                 + end.error.as_deref().map_or(0, str::len)
                 + end.headers.as_bytes().len()
+                + end.trail.as_bytes().len()
         });
         encode(
             &Stored {
@@ -127,6 +132,7 @@ impl RunRow {
                     final_step: end.final_step,
                     attempts: end.attempts,
                     headers: end.headers.as_bytes(),
+                    trail: end.trail.as_bytes(),
                 }),
             },
             FIXED_BYTES_MAX + size_hint,
@@ -150,6 +156,7 @@ impl RunRow {
                     .ok_or_else(|| Undecodable("headers do not read to their end".into()))?,
                 final_step: end.final_step,
                 attempts: end.attempts,
+                trail: Trail::of_stored(end.trail),
             })
         };
         Ok(Self {

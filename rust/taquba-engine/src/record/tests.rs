@@ -19,7 +19,18 @@ fn body(work: BodyWork) -> Body {
             end: AttemptEnd::Lost,
             error: Some("boom".into()),
         }],
+        trail: Trail::default().with_step(&past_step()),
         work,
+    }
+}
+
+fn past_step() -> PastStep {
+    PastStep {
+        ready_at_ms: 1_700_000_000_000,
+        began_after_ms: Some(3),
+        ended_after_ms: 9,
+        attempts: 2,
+        error: Some("boom".into()),
     }
 }
 
@@ -94,6 +105,7 @@ fn a_run_reads_back_as_it_was_written() {
         headers: Headers::new([("a", "1")]).expect("good headers"),
         final_step: 4,
         attempts: 2,
+        trail: Trail::default().with_step(&past_step()),
     };
     for ended in [None, Some(ended)] {
         let input_sha256 = [9; 32];

@@ -188,7 +188,7 @@ impl State {
         now: Now,
         fx: &mut Effects,
     ) {
-        let lease = self.end_lease(token);
+        let lease = self.end_lease(token, now);
         self.forget_delivery(token, &lease, now, fx);
         if self.job(lease.row).is_cancel_requested {
             self.end_cancelled(lease.row, now, fx);

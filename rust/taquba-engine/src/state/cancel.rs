@@ -24,7 +24,7 @@ use crate::clock::Now;
 use crate::command::{JobCancelled, Reply, StepOutcome, TerminalStatus, Verdict};
 use crate::error::{Error, Result};
 use crate::ids::{JobId, RunId};
-use crate::record::{Body, BodyWork, CancelRow, EndedRun, Row, keys};
+use crate::record::{Body, BodyWork, CancelRow, Row, keys};
 
 /// Notifications on their way to those who cancelled the runs, by row.
 #[derive(Debug, Default)]
@@ -143,16 +143,7 @@ impl State {
         let BodyWork::Step { run_id } = &body.work else {
             unreachable!("only a step's run is cancelled")
         };
-        let entry = self.job(row);
-        let ended = EndedRun {
-            at_ms: now.wall_ms,
-            status: TerminalStatus::Cancelled,
-            result: None,
-            error: None,
-            headers: body.headers.clone(),
-            final_step: entry.turn,
-            attempts: entry.attempts,
-        };
+        let ended = self.end_of(row, body, None, TerminalStatus::Cancelled, now);
         let notification = self.end_without_row(row, run_id, &ended, tells_hook, now, fx);
         self.remove_cancelled(row);
         notification

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::durable::Activation;
-use super::job::{Kind, Stage};
+use super::job::{Due, JobEntry, Kind, Stage};
 use super::lease::{Holder, Lease};
 use super::{Effects, Origin, OutletId, State};
 use crate::clock::Now;
@@ -298,11 +298,23 @@ impl State {
         match holder {
             Holder::Subscription(_) if !self.may_leave(token, now, fx) => {}
             Holder::Subscription(id) => {
-                self.leases.start(token, now);
+                self.start(token, now);
                 let outlet = self.subscriptions[&id].outlet;
                 fx.claims.push((outlet, id, claim));
             }
             Holder::Pull { pull, place, .. } => self.fill_pull(pull, Some((place, claim)), now, fx),
+        }
+    }
+
+    /// A delivery begins.
+    fn start(&mut self, token: ClaimToken, now: Now) {
+        let lease = self.leases.start(token, now);
+        let entry = self.job(lease.row);
+        let (queue, since_ms) = (entry.queue, claimable_since(entry, now));
+        let measures = &mut self.queues.at_mut(queue).measures;
+        measures.claimed_total += 1;
+        if let Some(since_ms) = since_ms {
+            measures.wait_ms.observe(lease.started_at_ms.saturating_sub(since_ms));
         }
     }
 
@@ -311,7 +323,7 @@ impl State {
         let Some(row) = self.leases.get(token).map(|lease| lease.row) else { return false };
         let is_cancelled = self.job(row).is_cancel_requested;
         if is_cancelled {
-            self.end_lease(token);
+            self.end_lease(token, now);
             self.end_cancelled(row, now, fx);
         }
         !is_cancelled
@@ -357,12 +369,12 @@ impl State {
             if !self.is_granting {
                 // The queue is being closed: nobody sees them, so they do not count as deliveries.
                 for claim in claims.drain(..) {
-                    let lease = self.end_lease(claim.token);
+                    let lease = self.end_lease(claim.token, now);
                     self.unclaim(&lease, now, fx);
                 }
             }
             for claim in &claims {
-                self.leases.start(claim.token, now);
+                self.start(claim.token, now);
             }
             match pull.until_ms {
                 // What it was given went away before it could leave: it waits on.
@@ -390,6 +402,22 @@ impl State {
             headers: body.headers.clone(),
         }
     }
+}
+
+/// Since when a job could be claimed; `None` if that is not known, as of one that was requeued.
+fn claimable_since(entry: &JobEntry, now: Now) -> Option<u64> {
+    let body = entry.body.as_deref()?;
+    let since_ms = match body.history.last() {
+        None => body.enqueued_at_ms,
+        Some(_) if entry.attempts == 1 => return None,
+        Some(last) => last.ended_at_ms?,
+    };
+    let due_ms = match entry.due {
+        Due::Now => 0,
+        Due::MonoMs(at_ms) => now.wall_ms.saturating_sub(now.mono_ms.saturating_sub(at_ms)),
+        Due::WallMs(at_ms) => at_ms,
+    };
+    Some(since_ms.max(due_ms))
 }
 
 fn work_of(body: &Body, payload: &bytes::Bytes, turn: u32) -> Work {

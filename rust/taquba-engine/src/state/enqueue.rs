@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::ids::{JobId, QueueName};
 use crate::limits::{BATCH_COUNT_MAX, DEDUP_KEY_BYTES_MAX, INSTANT_MS_MAX, PAYLOAD_BYTES_MAX};
 use crate::options::{bounded_ms, check_attempts, check_duration};
-use crate::record::{Body, BodyWork, Payload, Row, keys};
+use crate::record::{Body, BodyWork, Payload, Row, Trail, keys};
 
 impl State {
     pub(super) fn enqueue(
@@ -69,6 +69,7 @@ impl State {
             dedup_key: job.dedup_key.map(Box::from),
             last_error: None,
             history: Vec::new(),
+            trail: Trail::default(),
             work: BodyWork::Job,
         };
         Enqueued { job_id: self.insert(entry, body, run_at_ms, now), is_new: true }

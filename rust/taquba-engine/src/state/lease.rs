@@ -115,7 +115,7 @@ impl Leases {
     }
 
     /// The holder has the job now: time runs.
-    pub fn start(&mut self, token: ClaimToken, now: Now) {
+    pub fn start(&mut self, token: ClaimToken, now: Now) -> Lease {
         let lease = self.by_token.get_mut(token.0).expect("the caller holds the lease");
         lease.is_delivered = true;
         if let Some(duration) = lease.duration {
@@ -123,6 +123,7 @@ impl Leases {
             lease.expires_ms = Some(expires_ms);
             self.by_expiry.insert((expires_ms, token));
         }
+        *lease
     }
 
     /// Prolongs a lease; one that the engine keeps needs none. `false` if it is over.

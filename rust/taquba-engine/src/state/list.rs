@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use super::job::JobEntry;
 use super::run::RunEntry;
-use super::{Effects, Origin, Query, State};
-use crate::command::{JobPage, JobState, Reply, RunFilter, RunPage, RunState};
+use super::{Effects, MemoPlace, Origin, Query, State};
+use crate::command::{
+    JobPage, JobState, MemoMark, Reply, RunFilter, RunPage, RunState, TerminalStatus,
+};
 use crate::error::{Error, Result};
 use crate::ids::{JobId, QueueName, RunId};
 use crate::limits::{LIST_COUNT_MAX, LIST_EXAMINED_MAX};
@@ -139,6 +141,59 @@ impl State {
         }
         fx.queries.push((origin, Query::Runs(self.run_views(&found), next)));
         Ok(())
+    }
+
+    /// Has the result of a run read, if it can have one.
+    pub(super) fn get_result(&self, origin: Origin, run_id: RunId, fx: &mut Effects) {
+        match self.runs.find(&run_id).map(|(_, run)| run.ended) {
+            Some(Some(TerminalStatus::Succeeded)) => {
+                fx.queries.push((origin, Query::Result(run_id)));
+            }
+            Some(_) => fx.answer(origin, Ok(Reply::Value(None))),
+            None => fx.answer(origin, Err(Error::RunNotFound { run_id: run_id.to_string() })),
+        }
+    }
+
+    /// Has the rows of a run's memos read.
+    pub(super) fn list_memos(
+        &self,
+        origin: Origin,
+        run_id: &RunId,
+        after: Option<MemoMark>,
+        count_max: usize,
+        fx: &mut Effects,
+    ) -> Result<()> {
+        check_count("limit", count_max, LIST_COUNT_MAX)?;
+        let gone = || Error::RunNotFound { run_id: run_id.to_string() };
+        let (row, _) = self.runs.find(run_id).ok_or_else(gone)?;
+        fx.queries.push((origin, Query::Memos(row, after, count_max)));
+        Ok(())
+    }
+
+    /// Has a memo of a run read.
+    pub(super) fn read_memo(
+        &self,
+        origin: Origin,
+        run_id: &RunId,
+        (step_number, key): MemoMark,
+        fx: &mut Effects,
+    ) {
+        match self.runs.find(run_id) {
+            Some((row, _)) => {
+                fx.queries.push((origin, Query::Memo(MemoPlace { row, step_number, key })));
+            }
+            None => fx.answer(origin, Err(Error::RunNotFound { run_id: run_id.to_string() })),
+        }
+    }
+
+    /// Looks at the pending job that was enqueued first, and has its row read.
+    pub(super) fn oldest_pending(&self, origin: Origin, queue: &QueueName, fx: &mut Effects) {
+        let queue = self.queues.find(queue).map(|queue| self.queues.at(queue));
+        let view = |row| self.view(row, self.job(row), &BTreeMap::new());
+        match queue.and_then(|queue| queue.ready.oldest()) {
+            Some(row) => fx.queries.push((origin, Query::Jobs(vec![view(row)], None))),
+            None => fx.answer(origin, Ok(Reply::Jobs(JobPage::default()))),
+        }
     }
 
     fn run_state(&self, row: u64, run: &RunEntry) -> RunState {

@@ -27,7 +27,7 @@
 //! | ack, retry, and what happens along with them | `settle.rs`, `effects.rs` |
 //! | done, dead, requeued, purged | `ended.rs` |
 //! | cancelled: a job, or a run | `cancel.rs` |
-//! | submit, next step, end of a run, notification | `run.rs` |
+//! | submit, next step, end of a run, notification | `run.rs`, `trail.rs` |
 //! | what a step remembers | `memo.rs` |
 //! | key-value space | `kv.rs` |
 //! | after a restart | `recover.rs` |
@@ -57,6 +57,7 @@ mod run;
 mod schedule;
 mod settle;
 mod stats;
+mod trail;
 mod wait;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -64,7 +65,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use crate::clock::Now;
-use crate::command::{Claim, Command, KvRange, Reply, SubscriptionId, Ticket};
+use crate::command::{Claim, Command, KvRange, MemoMark, Reply, SubscriptionId, Ticket};
 use crate::error::Result;
 use crate::ids::{ClaimToken, KvKey, RunId};
 use crate::limits::LIST_COUNT_MAX;
@@ -131,6 +132,10 @@ pub enum Query {
     Run(RunView),
     /// A page of runs, and where the next one begins.
     Runs(Vec<RunView>, Option<u64>),
+    /// What a run that has ended produced.
+    Result(RunId),
+    /// A page of memos of the run in this row: behind which one, and how many.
+    Memos(u64, Option<MemoMark>, usize),
     /// A memo.
     Memo(MemoPlace),
     /// One job, with its payload.
@@ -317,6 +322,13 @@ impl State {
                 let listed = self.list_runs(origin, &filter, before, count_max, fx);
                 fx.refuse(origin, listed);
             }
+            Command::GetResult { run_id } => self.get_result(origin, run_id, fx),
+            Command::ListMemos { run_id, after, count_max } => {
+                let listed = self.list_memos(origin, &run_id, after, count_max, fx);
+                fx.refuse(origin, listed);
+            }
+            Command::ReadMemo { run_id, mark } => self.read_memo(origin, &run_id, mark, fx),
+            Command::OldestPending { queue } => self.oldest_pending(origin, &queue, fx),
             Command::MemoGet { token, key } => self.memo_get(origin, token, key, fx),
             Command::KvGet { key } => fx.queries.push((origin, Query::Value(key))),
             Command::KvScan(range) => match check_count("limit", range.count_max, LIST_COUNT_MAX) {
@@ -325,6 +337,7 @@ impl State {
             },
             Command::Owner => fx.queries.push((origin, Query::Owner)),
             Command::Stats => fx.answer(origin, Ok(Reply::Stats(self.stats()))),
+            Command::Metrics => fx.answer(origin, Ok(Reply::Metrics(Box::new(self.metrics())))),
             other => unreachable!("`apply` decides {other:?}"),
         }
     }

@@ -14,6 +14,7 @@ use crate::command::TerminalStatuses;
 use crate::error::{Error, Result};
 use crate::ids::QueueName;
 use crate::limits::QUEUES_COUNT_MAX;
+use crate::metrics::QueueMeasures;
 use crate::options::QueueConfig;
 use crate::record::{QueueCounts, QueueRow, Row, keys};
 
@@ -50,6 +51,12 @@ impl Ready {
         Some(row)
     }
 
+    /// The row of the one that came first, whatever its priority.
+    pub fn oldest(&self) -> Option<u64> {
+        let firsts = self.lanes.values().filter_map(|lane| lane.range_from(0).next());
+        firsts.min_by_key(|(order, _)| *order).map(|(_, row)| *row)
+    }
+
     /// In the order in which they will be claimed.
     pub fn rows(&self) -> impl Iterator<Item = u64> {
         self.lanes.values().flat_map(|lane| lane.range_from(0).map(|(_, row)| *row))
@@ -81,6 +88,8 @@ pub(super) struct Queue {
     pub live_run_count: u64,
     /// A subscription of this process has a hook for the runs of this queue.
     pub observes_runs: TerminalStatuses,
+    /// What is measured while the store is open.
+    pub measures: QueueMeasures,
     /// Totals as they will be stored.
     pub totals: QueueRow,
     /// The totals differ from what is stored.
@@ -157,6 +166,7 @@ impl Queues {
             dead: BTreeSet::new(),
             live_run_count: 0,
             observes_runs: TerminalStatuses::NONE,
+            measures: QueueMeasures::default(),
             totals,
             is_dirty: false,
         });

@@ -31,7 +31,8 @@ use crate::ids::{JobId, QueueName, RunId};
 use crate::limits::{ERROR_TEXT_BYTES_MAX, NOTIFICATION_ATTEMPTS, RESULT_BYTES_MAX};
 use crate::options::{bounded_ms, check_attempts, check_duration};
 use crate::record::{
-    Body, BodyWork, EndedRun, Headers, Payload, Row, RunRow, STEP_KEY_PREFIX, Undecodable, keys,
+    Body, BodyWork, EndedRun, Headers, Payload, Row, RunRow, STEP_KEY_PREFIX, Trail, Undecodable,
+    keys,
 };
 
 /// What memory holds of a run. There may be hundreds of thousands.
@@ -232,6 +233,7 @@ impl State {
             dedup_key: None,
             last_error: None,
             history: Vec::new(),
+            trail: Trail::default(),
             work: BodyWork::Step { run_id: run.run_id.clone() },
         };
         let row = self.insert(entry, body, run_at_ms, now).row;
@@ -285,20 +287,20 @@ impl State {
         }
         let (status, result, error) = match outcome {
             StepOutcome::Continue { payload } => {
-                return self.next_step(row, body, payload, Start::Now, now);
+                let next = self.step_behind(row, body, lease, payload, now);
+                return self.take_over(row, next, Start::Now, now);
             }
             StepOutcome::ContinueAfter { payload, delay } => {
-                return self.next_step(row, body, payload, Start::After(delay), now);
+                let next = self.step_behind(row, body, lease, payload, now);
+                return self.take_over(row, next, Start::After(delay), now);
             }
             StepOutcome::Succeed { result } => (TerminalStatus::Succeeded, Some(result), None),
             StepOutcome::Fail { reason } => (TerminalStatus::Failed, None, Some(reason)),
             StepOutcome::Cancel { reason } => (TerminalStatus::Cancelled, None, Some(reason)),
         };
-        let (turn, attempts) = (self.job(row).turn, self.job(row).attempts);
         let error = error.as_deref().map(|text| Box::from(cut_text(text, ERROR_TEXT_BYTES_MAX)));
-        let headers = body.headers.clone();
-        let at_ms = now.wall_ms;
-        let ended = EndedRun { at_ms, status, result, error, headers, final_step: turn, attempts };
+        let ended = self.end_of(row, body, Some(lease.started_at_ms), status, now);
+        let ended = EndedRun { result, error, ..ended };
         if self.end_run(row, run_id, &ended, now, fx) {
             self.become_notification(row, notification_of(run_id, &ended), now);
         } else {
@@ -306,18 +308,25 @@ impl State {
         }
     }
 
-    /// The next step takes over the row of the one it follows.
-    fn next_step(&mut self, row: u64, body: &Body, payload: Payload, start: Start, now: Now) {
-        let next = Body {
+    /// The step that follows one whose delivery ends now. It takes over its row.
+    fn step_behind(
+        &self,
+        row: u64,
+        body: &Body,
+        lease: &Lease,
+        payload: Payload,
+        now: Now,
+    ) -> Arc<Body> {
+        Arc::new(Body {
             payload,
             headers: body.headers.clone(),
             enqueued_at_ms: now.wall_ms,
             dedup_key: None,
             last_error: None,
             history: Vec::new(),
+            trail: self.trail_behind(row, body, Some(lease.started_at_ms), now),
             work: body.work.clone(),
-        };
-        self.take_over(row, Arc::new(next), start, now);
+        })
     }
 
     fn become_notification(&mut self, row: u64, body: Body, now: Now) {
@@ -351,16 +360,8 @@ impl State {
         now: Now,
         fx: &mut Effects,
     ) {
-        let entry = self.job(row);
-        let ended = EndedRun {
-            at_ms: now.wall_ms,
-            status: TerminalStatus::Failed,
-            result: None,
-            error: body.last_error.clone(),
-            headers: body.headers.clone(),
-            final_step: entry.turn,
-            attempts: entry.attempts,
-        };
+        let ended = self.end_of(row, body, None, TerminalStatus::Failed, now);
+        let ended = EndedRun { error: body.last_error.clone(), ..ended };
         self.end_without_row(row, run_id, &ended, false, now, fx);
     }
 
@@ -403,6 +404,7 @@ impl State {
                 headers: Headers::default(),
                 final_step: 0,
                 attempts: 0,
+                trail: Trail::default(),
             };
             self.end_without_row(row, run_id, &ended, false, now, fx);
         }
@@ -504,6 +506,7 @@ fn notification_of(run_id: &RunId, ended: &EndedRun) -> Body {
         dedup_key: None,
         last_error: None,
         history: Vec::new(),
+        trail: Trail::default(),
         work: BodyWork::Notification {
             run_id: run_id.clone(),
             status: ended.status,

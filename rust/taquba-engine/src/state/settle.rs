@@ -53,7 +53,7 @@ impl State {
         let body = self.job(row).body.clone().expect("a delivered job has its body");
         check(&verdict, &body.work)?;
         self.check_effects(&effects)?;
-        let lease = self.end_lease(token);
+        let lease = self.end_lease(token, now);
         if self.settle_cancelled(row, &verdict, now, fx) {
             disown_effects(&effects, fx);
             return Ok(Reply::Done);
@@ -83,12 +83,16 @@ impl State {
         Ok(Reply::Done)
     }
 
-    pub(super) fn end_lease(&mut self, token: ClaimToken) -> Lease {
+    pub(super) fn end_lease(&mut self, token: ClaimToken, now: Now) -> Lease {
         let lease = self.leases.take(token).expect("the caller looked it up");
         self.note_claim_end(&lease);
         let entry = self.job(lease.row);
         let (queue, id) = (entry.queue, entry.id(lease.row));
-        self.queues.at_mut(queue).claimed_count -= 1;
+        let queue = self.queues.at_mut(queue);
+        queue.claimed_count -= 1;
+        if lease.is_delivered {
+            queue.measures.run_ms.observe(now.wall_ms.saturating_sub(lease.started_at_ms));
+        }
         self.leases.remember(token, id, &lease);
         self.return_credit(lease.holder);
         lease
@@ -116,7 +120,7 @@ impl State {
         now: Now,
         fx: &mut Effects,
     ) {
-        let lease = self.end_lease(token);
+        let lease = self.end_lease(token, now);
         if lease.is_delivered {
             let ended = Ended::of(&lease, end, Some(error));
             self.retry(lease.row, ended, Start::Now, now, fx);
@@ -166,6 +170,9 @@ impl State {
     pub(super) fn expire_leases(&mut self, now: Now, fx: &mut Effects) {
         while let Some(token) = self.leases.first_expired(now) {
             let error = "the lease expired before the job was settled";
+            let row = self.leases.get(token).expect("it has expired just now").row;
+            let queue = self.job(row).queue;
+            self.queues.at_mut(queue).measures.expired_total += 1;
             self.end_unsettled(token, (AttemptEnd::Expired, error), now, fx);
         }
     }

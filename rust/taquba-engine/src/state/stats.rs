@@ -7,6 +7,7 @@ use super::State;
 use super::queue::Queue;
 use crate::command::{QueueStats, Stats};
 use crate::ids::QueueName;
+use crate::metrics::{CommitMeasures, Metrics, StoreMeasures};
 use crate::record::{QueueCounts, QueueRow};
 
 impl State {
@@ -18,6 +19,20 @@ impl State {
             commit_count: self.commit_count,
             row_count: self.row_count,
             ..Stats::default()
+        }
+    }
+
+    /// What the state knows of what is measured; engine and log add theirs.
+    pub(super) fn metrics(&self) -> Metrics {
+        let measures =
+            self.queues.by_name().map(|queue| (queue.name.clone(), queue.measures.clone()));
+        Metrics {
+            stats: self.stats(),
+            queues: measures.collect(),
+            commits: CommitMeasures::default(),
+            store: StoreMeasures::default(),
+            body_bytes: self.cached_bytes as u64,
+            upload_count: 0,
         }
     }
 }

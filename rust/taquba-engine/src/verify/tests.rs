@@ -12,7 +12,7 @@ use crate::log::Visit;
 use crate::record::{
     Body, BodyWork, CancelRow, ClaimsRow, EndedRun, FORMAT, Headers, JobEnd, JobRow, MemoSweepRow,
     Meta, OpenClaim, Payload, PayloadName, PayloadRef, QueueCounts, QueueRow, RunRow, Sequence,
-    encode_memo, encode_value, keys,
+    Trail, encode_memo, encode_value, keys,
 };
 
 const JOB_PAYLOAD: PayloadName = PayloadName { epoch: 1, number: 1 };
@@ -78,6 +78,7 @@ fn body(work: BodyWork) -> Body {
         dedup_key: None,
         last_error: None,
         history: Vec::new(),
+        trail: Trail::default(),
         work,
     }
 }
@@ -120,6 +121,7 @@ fn ended_run() -> RunRow {
         headers: Headers::default(),
         final_step: 1,
         attempts: 1,
+        trail: Trail::default(),
     };
     RunRow { row: 7, ended: Some(ended), ..live_run() }
 }

@@ -16,6 +16,11 @@ use crate::memo::MemoScope;
 use crate::runtime::runtime;
 
 impl Port {
+    /// Sends a call.
+    pub fn ask(&self, future: Py<PyAny>, command: Command) -> bool {
+        self.call(future, command)
+    }
+
     /// Sends a call about a delivery, unless that came from another opening of the store.
     pub fn ask_for(
         &self,

@@ -35,6 +35,15 @@ const TURN_COUNT_MAX: usize = 128;
 pub(super) type Batch = (Py<PyAny>, Vec<Py<PyAny>>);
 
 impl Port {
+    /// Answers calls and takes deliveries.
+    pub(super) fn take_turn(&self, py: Python<'_>) -> PyResult<Vec<Batch>> {
+        self.line.begin_turn();
+        for arrival in self.mailbox.take() {
+            self.accept(py, arrival).unwrap_or_else(|failed| failed.write_unraisable(py, None));
+        }
+        self.deal(py)
+    }
+
     /// Sends a call.
     pub(super) fn call(&self, future: Py<PyAny>, command: Command) -> bool {
         let ticket = self.calls.add(Call { future, start: None });
@@ -207,4 +216,10 @@ impl Port {
 
 const fn is_due(flush: Flush) -> bool {
     matches!(flush, Flush::Arrange)
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.end();
+    }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use taquba_engine::command::{DedupScope, TerminalStatus, TerminalStatuses};
 use taquba_engine::record::{
     Body, BodyWork, CancelRow, ClaimsRow, EndedRun, Headers, JobRow, MemoSweepRow, Meta, OpenClaim,
-    Payload, PayloadName, PayloadRef, QueueRow, RunRow, Sequence, decode_memo, decode_value,
-    encode_memo, encode_value, keys,
+    PastStep, Payload, PayloadName, PayloadRef, QueueRow, RunRow, Sequence, Trail, decode_memo,
+    decode_value, encode_memo, encode_value, keys,
 };
 
 use super::{bytes, mutate, text};
@@ -145,9 +145,24 @@ fn job(random: &mut Random) -> JobRow<Body> {
             dedup_key: maybe_text(random),
             last_error: maybe_text(random),
             history: Vec::new(),
+            trail: trail(random),
             work,
         },
     }
+}
+
+fn trail(random: &mut Random) -> Trail {
+    let step = |random: &mut Random| PastStep {
+        ready_at_ms: random.up_to(1 << 50),
+        began_after_ms: random.chance(500_000).then(|| random.up_to(1 << 40)),
+        ended_after_ms: random.up_to(1 << 40),
+        attempts: few(random),
+        error: maybe_text(random),
+    };
+    if random.chance(100_000) {
+        return Trail::of_stored(&bytes(random));
+    }
+    (0..random.up_to(40)).fold(Trail::default(), |trail, _| trail.with_step(&step(random)))
 }
 
 fn run(random: &mut Random) -> RunRow {
@@ -159,6 +174,7 @@ fn run(random: &mut Random) -> RunRow {
         headers: headers(random),
         final_step: number(random),
         attempts: few(random),
+        trail: trail(random),
     });
     RunRow {
         queue: few(random),

@@ -208,6 +208,8 @@ fn got(reply: &Reply) -> Got {
         Reply::Written(is_written) => Got::Swapped(*is_written),
         Reply::Stats(stats) => Got::Stats(counts(stats)),
         Reply::Runs(_)
+        | Reply::Memos(_)
+        | Reply::Metrics(_)
         | Reply::Subscribed(_)
         | Reply::Jobs(_)
         | Reply::Entries(_)

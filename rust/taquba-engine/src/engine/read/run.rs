@@ -7,12 +7,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{READ_AT_ONCE, behind, damaged, decode_job};
-use crate::command::{LiveStep, Reply, RunInfo, RunPage, RunState};
+use crate::command::{
+    LiveStep, MemoInfo, MemoMark, MemoPage, Reply, RunInfo, RunPage, RunState, StepInfo,
+};
 use crate::error::{Error, Result};
-use crate::ids::RunId;
+use crate::ids::{JobId, RunId};
 use crate::limits::{LIST_BYTES_MAX, MEMO_SWEEP_COUNT_MAX};
 use crate::log::{Extent, Rows, ScanRange};
-use crate::record::{Body, JobRow, Payload, RunRow, decode_memo, keys};
+use crate::record::{
+    Body, JobRow, PastStep, Payload, RunRow, Trail, Undecodable, decode_memo, keys,
+};
 use crate::state::{FoundMemos, MemoPlace, RunView};
 
 /// A run's row.
@@ -94,26 +98,38 @@ async fn run_info(
     match (&view.step, value) {
         (Some(step), Some(value)) => {
             let stored = decode_job(path, step.job_id.row, &value)?;
-            Ok(live_run_info(view, stored))
+            live_run_info(path, view, stored)
         }
         (None, Some(value)) => {
             let stored = decode_run(path, &view.run_id, &value)?;
-            ended_run_info(view, stored)
+            ended_run_info(path, view, stored)
         }
         // Its step is gone: it has ended since somebody asked.
         (_, None) => {
             let stored = run_row(rows, path, &view.run_id).await?;
-            ended_run_info(view, stored)
+            ended_run_info(path, view, stored)
         }
     }
 }
 
 /// What there is to know of a live run. Its row may be about a later step by now: what holds for all
 /// of them is taken from it, and what belongs to one only if it is that one.
-fn live_run_info(view: RunView, stored: JobRow<Body>) -> RunInfo {
+fn live_run_info(path: &str, view: RunView, stored: JobRow<Body>) -> Result<RunInfo> {
     let step = view.step.expect("the caller looked");
     let is_current = stored.turn == step.job_id.turn;
-    RunInfo {
+    let row = step.job_id.row;
+    let steps = steps_of(row, stored.turn, &stored.body.trail);
+    let mut steps = steps.map_err(|error| damaged(path, &format!("job row {row}"), &error))?;
+    let first = stored.body.history.first().and_then(|attempt| attempt.started_at_ms);
+    steps.push(StepInfo {
+        job_id: JobId { row, turn: stored.turn },
+        ready_at_ms: stored.body.enqueued_at_ms,
+        started_at_ms: first.or(step.claimed_at_ms.filter(|_| is_current)),
+        ended_at_ms: None,
+        attempts: if is_current { step.attempts } else { stored.attempts },
+        error: stored.body.last_error.clone(),
+    });
+    Ok(RunInfo {
         run_id: view.run_id,
         queue: view.queue,
         state: RunState::of_step(step.state, step.is_cancel_requested),
@@ -131,13 +147,17 @@ fn live_run_info(view: RunView, stored: JobRow<Body>) -> RunInfo {
         }),
         ended_at_ms: None,
         error: None,
-    }
+        steps,
+    })
 }
 
-fn ended_run_info(view: RunView, stored: RunRow) -> Result<RunInfo> {
+fn ended_run_info(path: &str, view: RunView, stored: RunRow) -> Result<RunInfo> {
     // A live one has taken over its id since somebody asked: the one that was asked for is forgotten.
     let gone = || Error::RunNotFound { run_id: view.run_id.to_string() };
     let ended = stored.ended.filter(|_| stored.row == view.row).ok_or_else(gone)?;
+    let what = || format!("the record of run `{}`", view.run_id);
+    let steps = steps_of(view.row, ended.final_step.saturating_add(1), &ended.trail)
+        .map_err(|error| damaged(path, &what(), &error))?;
     Ok(RunInfo {
         run_id: view.run_id,
         queue: view.queue,
@@ -149,7 +169,72 @@ fn ended_run_info(view: RunView, stored: RunRow) -> Result<RunInfo> {
         live: None,
         ended_at_ms: Some(ended.at_ms),
         error: ended.error,
+        steps,
     })
+}
+
+/// The steps of a trail that ends before the step of this number.
+fn steps_of(row: u64, next_turn: u32, trail: &Trail) -> Result<Vec<StepInfo>, Undecodable> {
+    let trail = trail.steps()?;
+    let step = |(turn, past): (u32, PastStep)| StepInfo {
+        job_id: JobId { row, turn },
+        ready_at_ms: past.ready_at_ms,
+        started_at_ms: past.began_after_ms.map(|ms| past.ready_at_ms.saturating_add(ms)),
+        ended_at_ms: Some(past.ready_at_ms.saturating_add(past.ended_after_ms)),
+        attempts: past.attempts,
+        error: past.error,
+    };
+    let count = u32::try_from(trail.len()).expect("a row has fewer than 2^32 steps");
+    Ok((next_turn.saturating_sub(count)..).zip(trail).map(step).collect())
+}
+
+/// The result of a run that succeeded.
+pub(crate) async fn result<R: Rows + ?Sized>(
+    rows: &R,
+    path: &str,
+    run_id: &RunId,
+) -> Result<Option<Bytes>> {
+    let stored = run_row(rows, path, run_id).await?;
+    Ok(stored.ended.and_then(|ended| ended.result))
+}
+
+/// Memos of the run that was submitted under this row.
+pub(crate) async fn memos<R: Rows + ?Sized>(
+    rows: &R,
+    path: &str,
+    row: u64,
+    after: Option<MemoMark>,
+    count_max: usize,
+) -> Result<MemoPage> {
+    let prefix = keys::memos_of(row);
+    let end = Bound::Excluded(behind(&prefix));
+    let start = match &after {
+        Some((step_number, key)) => Bound::Excluded(keys::memo(row, *step_number, key)),
+        None => Bound::Included(prefix),
+    };
+    let (mut page, mut failed) = (MemoPage::default(), None);
+    let mut visit = |key: Bytes, stored: Bytes| {
+        if page.memos.len() == count_max {
+            page.next = page.memos.last().map(|memo| memo.mark);
+            return ControlFlow::Break(());
+        }
+        let Some(mark) = keys::memo_mark_of(&key) else { return ControlFlow::Continue(()) };
+        match decode_memo(&stored) {
+            Ok(value) => {
+                let is_object = value.object().is_some();
+                page.memos.push(MemoInfo { mark, value_bytes: value.size_bytes(), is_object });
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                let place = MemoPlace { row, step_number: mark.0, key: mark.1 };
+                failed = Some(memo_corrupted(path, &place, error));
+                ControlFlow::Break(())
+            }
+        }
+    };
+    let range = ScanRange { start, end, reverse: false, extent: Extent::Page };
+    rows.scan(range, &mut visit).await?;
+    failed.map_or(Ok(page), Err)
 }
 
 /// What a memo holds, and where that is if it is an object of its own.
@@ -162,10 +247,15 @@ pub(crate) async fn memo(
     let Some(stored) = rows.get(keys::memo(*row, *step_number, key)).await? else {
         return Ok(None);
     };
-    decode_memo(&stored).map(Some).map_err(|error| Error::MemoCorrupted {
+    decode_memo(&stored).map(Some).map_err(|error| memo_corrupted(path, place, error))
+}
+
+fn memo_corrupted(path: &str, place: &MemoPlace, error: Undecodable) -> Error {
+    let MemoPlace { step_number, key, .. } = place;
+    Error::MemoCorrupted {
         place: format!("memo `{key}` of step {step_number} in the store at `{path}`"),
         detail: error.0,
-    })
+    }
 }
 
 /// Rows of a run's memos, and the objects that they name: a bounded number.

@@ -1,0 +1,1 @@
+"""Secrets: what the redactor takes out, and that no sink shows one."""

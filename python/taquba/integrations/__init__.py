@@ -1,0 +1,1 @@
+"""What taquba tells other systems: metrics and traces. Each module needs its extra."""

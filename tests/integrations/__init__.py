@@ -1,0 +1,1 @@
+"""Metrics and traces, as other systems see them."""

@@ -1,0 +1,1 @@
+"""The admin API: what each route answers, over a real queue."""

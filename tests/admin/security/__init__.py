@@ -1,0 +1,1 @@
+"""What the admin API must not let through, case by case."""

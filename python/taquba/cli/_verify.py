@@ -8,6 +8,8 @@ from dataclasses import asdict
 from typing import Final
 
 from taquba.cli._command import FOUND, OK, Command
+from taquba.cli._options import add_json, add_store, store_url
+from taquba.cli._text import escaped
 from taquba.queue import VerifyReport, verify
 
 __all__ = ["COMMAND"]
@@ -20,13 +22,12 @@ _DESCRIPTION = (
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("store", help="a directory, or s3://, gs://, az:// with bucket and prefix")
-    parser.add_argument("--path", default="taquba", help="where in the store (%(default)s)")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    add_store(parser)
+    add_json(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
-    report = asyncio.run(verify(options.store, options.path))
+    report = asyncio.run(verify(store_url(options), options.path))
     sys.stdout.write(_as_json(report) if options.json else _as_text(report))
     return OK if report.is_clean else FOUND
 
@@ -55,7 +56,7 @@ def _as_text(report: VerifyReport) -> str:
     if not report.is_complete:
         lines.append("the records could not be read to their end: what is told is not all there is")
     lines.append("clean" if report.is_clean else f"{report.problem_count} problem(s)")
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(escaped, lines)) + "\n"
 
 
 def _owner(report: VerifyReport) -> str:

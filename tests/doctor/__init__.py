@@ -1,0 +1,1 @@
+"""The doctor: what it finds in stores that are well, and in stores that are not."""

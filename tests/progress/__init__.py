@@ -1,0 +1,1 @@
+"""Progress of batches of runs, and the tables that notebooks show."""

@@ -87,7 +87,7 @@ clippy: $(INSTALLED) ## Lints of the Rust code, with the settings that the wheel
 
 .PHONY: types
 types: $(INSTALLED) ## mypy --strict, and the stubs against the compiled module.
-	@$(BIN)/mypy --strict python/taquba examples benches tests
+	@$(BIN)/mypy --strict python/taquba examples benches tests docs
 	$(BIN)/stubtest taquba._taquba
 
 # The tests start these servers and never download anything; what cannot be had here is named, and
@@ -99,6 +99,10 @@ servers: $(TOOLS) ## Object-store servers for the tests, kept in the user's cach
 .PHONY: pytest
 pytest: $(INSTALLED) servers simulator ## Python tests; README, docs and examples are executed among them.
 	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+
+.PHONY: docs
+docs: $(TOOLS) ## The documentation as a site in site/, warnings as errors. The tests build it too.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Newer versions start tasks in another way, so what asyncio promises is tested on each that is here.
 .PHONY: other-pythons
@@ -125,6 +129,7 @@ bench: $(INSTALLED) ## All benchmarks, small: a look, not an entry for RESULTS.m
 	$(BIN)/python benches/waiting_jobs.py --jobs 50000 --window 10000
 	$(BIN)/python benches/pass_through.py --jobs 200000 --window 50000
 	$(BIN)/python benches/scheduled_runs.py --runs 20000
+	$(BIN)/python benches/operating.py --rounds 2 --seconds 2
 
 .PHONY: bench-night
 bench-night: $(INSTALLED) ## All benchmarks at full size, ten minutes of steps, and the peers: some hours.
@@ -134,6 +139,7 @@ bench-night: $(INSTALLED) ## All benchmarks at full size, ten minutes of steps, 
 	$(BIN)/python benches/waiting_jobs.py --jobs 1000000
 	$(BIN)/python benches/pass_through.py --jobs 10000000
 	$(BIN)/python benches/scheduled_runs.py --runs 100000
+	$(BIN)/python benches/operating.py
 	$(BIN)/python -m benches.peers --repeats 3 --json $$out/peers.jsonl --plot $$out/peers.svg
 
 .PHONY: format
@@ -147,7 +153,7 @@ wheel: $(INSTALLED) ## Build the release wheel into dist/ and install it into th
 
 .PHONY: clean
 clean: ## Remove the environment, the wheel and the demo's state; the Rust build stays.
-	@rm -rf $(VENV) dist $(DEMO_STATE)
+	@rm -rf $(VENV) dist site $(DEMO_STATE)
 
 .PHONY: toolchain
 toolchain:

@@ -1,0 +1,1 @@
+"""Examples print what they say, the service does what its page says, the site builds."""

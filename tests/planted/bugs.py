@@ -99,8 +99,8 @@ BUGS = [
         "a cancelled run succeeds",
         "lane-a",
         f"{ENGINE}/state/settle.rs",
-        "if self.settle_cancelled(row, &verdict, now, fx) {",
-        "if !crate::planted::is(9) && self.settle_cancelled(row, &verdict, now, fx) {",
+        "if self.settle_cancelled(&lease, &verdict, now, fx) {",
+        "if !crate::planted::is(9) && self.settle_cancelled(&lease, &verdict, now, fx) {",
     ),
     Bug(
         10,

@@ -144,6 +144,30 @@ async def test_a_cancelled_run_keeps_its_history(queue: Queue, start: StartRunti
     assert last.ended_at is not None
 
 
+async def test_a_step_that_ran_when_its_run_was_cancelled_has_begun(
+    queue: Queue, start: StartRuntime
+) -> None:
+    is_there = asyncio.Event()
+
+    async def runner(step: Step) -> StepOutcome:
+        is_there.set()
+        await step.cancel_token.wait()
+        return StepOutcome.Succeed(b"")
+
+    runtime = await start(runner)
+    handle = await runtime.submit(RunSpec(b"", run_id="run"))
+    await is_there.wait()
+    await runtime.cancel("run")
+    await handle.outcome(timeout=20)
+
+    (step,) = await queue.step_history("run")
+
+    assert step.attempts == 1
+    assert step.started_at is not None
+    assert step.ended_at is not None
+    assert step.ready_at <= step.started_at <= step.ended_at
+
+
 async def test_a_long_run_keeps_its_latest_steps(queue: Queue, start: StartRuntime) -> None:
     async def runner(step: Step) -> StepOutcome:
         if step.step_number < 2 * KEPT_MAX:

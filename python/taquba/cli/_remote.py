@@ -5,8 +5,7 @@ from typing import final
 
 from taquba.cli._command import CommandError
 from taquba.cli._owner import Owner
-from taquba.cli._source import RunFilter
-from taquba.cli._wire import Content, Json, Page
+from taquba.cli._wire import Content, Json, Page, RunFilter
 
 __all__ = ["OwnerSource"]
 

@@ -22,11 +22,11 @@ from taquba.cli._options import (
 from taquba.cli._owner import Owner
 from taquba.cli._present import Listing, present, present_listing, write_json
 from taquba.cli._remote import OwnerSource
-from taquba.cli._source import RunFilter, Source, open_source, owner_of
+from taquba.cli._source import Source, open_source, owner_of
 from taquba.cli._tail import tail
 from taquba.cli._text import age, instant
 from taquba.cli._timeline import timeline
-from taquba.cli._wire import Content, Json
+from taquba.cli._wire import Content, Json, RunFilter
 from taquba.queue import RunState
 
 __all__ = ["COMMAND"]

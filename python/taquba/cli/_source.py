@@ -8,9 +8,8 @@ Not here:
 import argparse
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, final
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from taquba.cli._command import CommandError
 from taquba.cli._options import (
@@ -21,32 +20,9 @@ from taquba.cli._options import (
     store_url,
 )
 from taquba.cli._owner import Owner
-from taquba.cli._wire import Content, Json, Page
+from taquba.cli._wire import PAGE_ROWS_MAX, Content, Json, Page, RunFilter
 
-__all__ = ["PAGE_ROWS_MAX", "RunFilter", "Source", "open_source", "owner_of", "walk"]
-
-PAGE_ROWS_MAX = 1000
-"""Most rows of one page, of a store and of an owner."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunFilter:
-    """Which runs are wanted.
-
-    Args:
-        queue: Those of this queue; of all if absent.
-        states: Those in one of these states; in any if there is none.
-        prefix: Those whose id begins so.
-        header: Those that have this header, a name and a value.
-        error: Those whose error, the last one or that of their end, has this text in it.
-    """
-
-    queue: str | None = None
-    states: Sequence[str] = ()
-    prefix: str | None = None
-    header: tuple[str, str] | None = None
-    error: str | None = None
+__all__ = ["Source", "open_source", "owner_of", "walk"]
 
 
 class Source(Protocol):

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar, final
 
 from taquba._shown import blanked, has_error, instant, record, shown_error
-from taquba.cli._source import PAGE_ROWS_MAX, RunFilter
-from taquba.cli._wire import Content, Json, Page
+from taquba.cli._wire import PAGE_ROWS_MAX, Content, Json, Page, RunFilter
 from taquba.exceptions import JobNotFoundError
 from taquba.queue import JobInfo, JobState, RunState, RunStatus
 from taquba.sync import QueueReader

@@ -1,13 +1,38 @@
-"""What answers hold, of a store itself or of the admin API of its owner: one shape for both."""
+"""What is asked of a store, or of the admin API of its owner, and what both answer: one shape."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, final
 
-__all__ = ["Content", "Json", "Page"]
+__all__ = ["PAGE_ROWS_MAX", "Content", "Json", "Page", "RunFilter"]
 
 Json: TypeAlias = dict[str, Any]
 """An object of an answer."""
+
+
+PAGE_ROWS_MAX = 1000
+"""Most rows of one page, of a store and of an owner."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFilter:
+    """Which runs are wanted.
+
+    Args:
+        queue: Those of this queue; of all if absent.
+        states: Those in one of these states; in any if there is none.
+        prefix: Those whose id begins so.
+        header: Those that have this header, a name and a value.
+        error: Those whose error, the last one or that of their end, has this text in it.
+    """
+
+    queue: str | None = None
+    states: Sequence[str] = ()
+    prefix: str | None = None
+    header: tuple[str, str] | None = None
+    error: str | None = None
 
 
 class Page(NamedTuple):

@@ -191,7 +191,7 @@ impl State {
         let lease = self.end_lease(token, now);
         self.forget_delivery(token, &lease, now, fx);
         if self.job(lease.row).is_cancel_requested {
-            self.end_cancelled(lease.row, now, fx);
+            self.end_cancelled(lease.row, None, now, fx);
             return;
         }
         let name = object.name;

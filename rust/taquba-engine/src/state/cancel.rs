@@ -123,7 +123,7 @@ impl State {
     ) {
         self.drop_body(row);
         self.take_from_index(row);
-        match self.end_cancelled_run(row, body, tells_hook, now, fx) {
+        match self.end_cancelled_run(row, body, None, tells_hook, now, fx) {
             Some(notification) if tells_hook && self.is_granting && origin.ticket.is_some() => {
                 self.handovers.0.insert(notification.row, origin);
             }
@@ -136,6 +136,7 @@ impl State {
         &mut self,
         row: u64,
         body: &Body,
+        began_at_ms: Option<u64>,
         tells_hook: bool,
         now: Now,
         fx: &mut Effects,
@@ -143,18 +144,24 @@ impl State {
         let BodyWork::Step { run_id } = &body.work else {
             unreachable!("only a step's run is cancelled")
         };
-        let ended = self.end_of(row, body, None, TerminalStatus::Cancelled, now);
+        let ended = self.end_of(row, body, began_at_ms, TerminalStatus::Cancelled, now);
         let notification = self.end_without_row(row, run_id, &ended, tells_hook, now, fx);
         self.remove_cancelled(row);
         notification
     }
 
     /// A job whose holder was asked to stop is not delivered again; its body, if it is a step's, is
-    /// needed for the end of the run.
-    pub(super) fn end_cancelled(&mut self, row: u64, now: Now, fx: &mut Effects) {
+    /// needed for the end of the run. `began_at_ms` is when the delivery began that ends with it.
+    pub(super) fn end_cancelled(
+        &mut self,
+        row: u64,
+        began_at_ms: Option<u64>,
+        now: Now,
+        fx: &mut Effects,
+    ) {
         if self.job(row).kind == Kind::Step {
             let body = self.job(row).body.clone().expect("a delivered job has its body");
-            self.end_cancelled_run(row, &body, false, now, fx);
+            self.end_cancelled_run(row, &body, began_at_ms, false, now, fx);
         } else {
             self.remove_cancelled(row);
         }
@@ -164,12 +171,12 @@ impl State {
     /// did so.
     pub(super) fn settle_cancelled(
         &mut self,
-        row: u64,
+        lease: &Lease,
         verdict: &Verdict,
         now: Now,
         fx: &mut Effects,
     ) -> bool {
-        let entry = self.job(row);
+        let entry = self.job(lease.row);
         let is_cancelled = entry.kind == Kind::Step && entry.is_cancel_requested;
         if !is_cancelled || matches!(verdict, Verdict::Step(StepOutcome::Cancel { .. })) {
             return false;
@@ -177,7 +184,7 @@ impl State {
         if let Verdict::Step(outcome) = verdict {
             disown(outcome, fx);
         }
-        self.end_cancelled(row, now, fx);
+        self.end_cancelled(lease.row, Some(lease.started_at_ms), now, fx);
         true
     }
 
@@ -209,7 +216,7 @@ impl State {
     pub(super) fn unclaim_cancelled(&mut self, lease: &Lease, now: Now, fx: &mut Effects) {
         let row = lease.row;
         if self.job(row).kind != Kind::Step || self.job(row).body.is_some() {
-            return self.end_cancelled(row, now, fx);
+            return self.end_cancelled(row, None, now, fx);
         }
         let entry = self.job_mut(row);
         entry.attempts -= 1;

@@ -324,7 +324,7 @@ impl State {
         let is_cancelled = self.job(row).is_cancel_requested;
         if is_cancelled {
             self.end_lease(token, now);
-            self.end_cancelled(row, now, fx);
+            self.end_cancelled(row, None, now, fx);
         }
         !is_cancelled
     }

@@ -276,7 +276,7 @@ impl Recovery {
             self.state.write(Row::Delete(keys::cancel(row)));
         }
         for row in self.cancelled {
-            self.state.end_cancelled(row, self.now, &mut effects);
+            self.state.end_cancelled(row, None, self.now, &mut effects);
         }
         for (row, started_at_ms) in self.exhausted {
             let error = Some("the process ended while it ran this job's last attempt");

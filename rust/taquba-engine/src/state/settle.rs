@@ -54,7 +54,7 @@ impl State {
         check(&verdict, &body.work)?;
         self.check_effects(&effects)?;
         let lease = self.end_lease(token, now);
-        if self.settle_cancelled(row, &verdict, now, fx) {
+        if self.settle_cancelled(&lease, &verdict, now, fx) {
             disown_effects(&effects, fx);
             return Ok(Reply::Done);
         }
@@ -133,7 +133,7 @@ impl State {
     /// Makes a job wait that its holder could not begin: its attempt does not count.
     fn postpone(&mut self, row: u64, delay: Duration, now: Now, fx: &mut Effects) {
         if self.job(row).is_cancel_requested {
-            return self.end_cancelled(row, now, fx);
+            return self.end_cancelled(row, None, now, fx);
         }
         let entry = self.job_mut(row);
         entry.attempts -= 1;
@@ -219,7 +219,7 @@ impl State {
     fn retry(&mut self, row: u64, ended: Ended<'_>, start: Start, now: Now, fx: &mut Effects) {
         let entry = self.job(row);
         if entry.is_cancel_requested {
-            return self.end_cancelled(row, now, fx);
+            return self.end_cancelled(row, ended.started_at_ms, now, fx);
         }
         if entry.attempts >= entry.max_attempts {
             self.bury(row, ended, now, fx);

@@ -1,5 +1,6 @@
 //! The log under a database.
 
+use std::io;
 use std::path::Path as FilePath;
 
 use super::super::place::{find, find_or_make};
@@ -13,17 +14,35 @@ fn target(dir: &FilePath) -> Target {
     Target::local(dir, Access::Own { fsync: true }).expect("it can be written")
 }
 
+/// Copies a directory. A file that is renamed or deleted meanwhile makes it begin again: a copy without
+/// it would be none of any instant.
 fn copy(from: &FilePath, to: &FilePath) {
-    fs::create_dir_all(to).expect("the disk is fine");
-    for entry in fs::read_dir(from).expect("it is there") {
-        let path = entry.expect("it is there").path();
+    const TRIES_MAX: usize = 100;
+    let is_whole = |_| match try_copy(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::remove_dir_all(to).expect("the disk is fine");
+            false
+        }
+        copied => {
+            copied.expect("the disk is fine");
+            true
+        }
+    };
+    assert!((0..TRIES_MAX).any(is_whole), "something is always on its way");
+}
+
+fn try_copy(from: &FilePath, to: &FilePath) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
         let name = path.file_name().expect("it has a name");
         if path.is_dir() {
-            copy(&path, &to.join(name));
+            try_copy(&path, &to.join(name))?;
         } else {
-            fs::copy(&path, to.join(name)).expect("the disk is fine");
+            fs::copy(&path, to.join(name))?;
         }
     }
+    Ok(())
 }
 
 fn names(dir: &FilePath) -> Vec<String> {

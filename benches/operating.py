@@ -19,6 +19,7 @@ import gc
 import statistics
 import sys
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -52,7 +53,9 @@ from taquba.integrations.prometheus import Collector
 
 PAYLOAD = b"x" * 64
 LOOK_EVERY_SECONDS = 1.0
-LOOKS = 50
+LOOKS = 20
+# What is collected sooner after a look is taken from that one.
+PAUSE_SECONDS = 1.0
 # As many may wait for the exporter before some are dropped; the default holds a tenth of a second.
 SPAN_COUNT_MAX = 131_072
 # More than can be done in the time of a round.
@@ -262,6 +265,7 @@ def cpu_ms(look: Callable[[], object]) -> float:
     """CPU time of one look, with nothing else to do; the least of some."""
     used = []
     for _ in range(LOOKS):
+        time.sleep(PAUSE_SECONDS)
         start = cpu_seconds()
         look()
         used.append((cpu_seconds() - start) * 1e3)

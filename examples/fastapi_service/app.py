@@ -160,10 +160,12 @@ def build(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(settings) as service:
             app.state.service = service
-            app.state.admin = create_app(
-                service.queue, runtimes=[service.runtime], token=settings.admin_token
-            )
-            app.mount("/admin", app.state.admin)
+            # Without a token it would answer this machine, and a tunnel makes everybody that.
+            if settings.admin_token is not None:
+                app.state.admin = create_app(
+                    service.queue, runtimes=[service.runtime], token=settings.admin_token
+                )
+                app.mount("/admin", app.state.admin)
             yield
 
     # The pages that FastAPI makes of `/openapi.json` run scripts from elsewhere. These would be of

@@ -17,7 +17,7 @@ class Settings:
         webhook_secret: Signs webhooks: `whsec_` and the base64 of 24 to 64 random bytes.
         loopback_ports: For trials only: webhooks may go to `http://127.0.0.1` on these ports, and
             nowhere else.
-        admin_token: What `/admin` asks for; without one it answers to this machine alone.
+        admin_token: What `/admin` asks for; without one there is no `/admin`.
         host: Where the service listens.
         port: The same.
     """
@@ -41,7 +41,7 @@ class Settings:
             store=os.environ.get("TAQUBA_URL", ".taquba-service"),
             webhook_secret=secret,
             loopback_ports=tuple(int(port) for port in loopback_ports),
-            admin_token=os.environ.get("TAQUBA_ADMIN_TOKEN"),
+            admin_token=os.environ.get("TAQUBA_ADMIN_TOKEN") or None,
             host=os.environ.get("SERVICE_HOST", "127.0.0.1"),
             port=int(os.environ.get("SERVICE_PORT", "8000")),
         )

@@ -5,10 +5,17 @@ from collections.abc import AsyncIterator
 import pytest
 
 from taquba import MockClock, OpenOptions, Queue, QueueConfig, QueueReader
-from taquba.admin import create_app
+from taquba.admin import _attention, _sampler, create_app
 from taquba.store import MemoryStore
 from taquba.testing import open_queue
 from tests.admin.asking import Asker, asking
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes somebody who looks for a while, and waits between changes, is done at once."""
+    monkeypatch.setattr(_attention, "_LOOKED_SECONDS_MIN", 0.0)
+    monkeypatch.setattr(_sampler, "_PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 """What needs attention: what is stuck, since when, why, and how it is made to go on."""
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from taquba import (
     EnqueueOptions,
@@ -13,7 +16,7 @@ from taquba import (
     StepOutcome,
     WorkflowRuntime,
 )
-from taquba.admin import create_app
+from taquba.admin import _attention, create_app
 from taquba.admin._attention import Attention
 from taquba.admin._sample import Sample
 from taquba.store import MemoryStore
@@ -245,6 +248,45 @@ async def test_a_queue_whose_oldest_job_was_not_looked_up_is_told_of_after_a_whi
     [item] = await looking.items(earlier, latest, {}, None)
 
     assert facts(item, "kind", "queue", "since") == ("no-worker", "emails", None)
+
+
+async def test_that_nobody_works_is_said_after_half_a_minute_of_looking(
+    owned: Queue, clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_attention, "_LOOKED_SECONDS_MIN", 30.0)
+    await owned.enqueue("emails", b"x")
+    clock.advance(3_600)
+    latest = await Sample.take(owned)
+    oldest = {"emails": (await owned.list_jobs("emails")).jobs[0]}
+    looking = Attention(owned)
+
+    assert await looking.items(latest, latest, oldest, None) == []
+    looking.expire()
+    earlier = replace(latest, at=latest.at - 30)
+    [item] = await looking.items(earlier, latest, oldest, None)
+
+    assert facts(item, "kind", "queue") == ("no-worker", "emails")
+
+
+async def test_what_was_not_looked_at_is_not_counted(
+    owned: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_attention, "_EXAMINED_MAX_OF_OWNER", 8)
+    for queue in ("strict", "emails"):
+        await owned.enqueue_batch(queue, [b"x"] * 9)
+        for claim in await owned.claim_batch(queue, 9):
+            await owned.nack(claim, "busy", retry_after=60)
+
+    async with asking(create_app(owned)) as asker:
+        items = [item for item in await attention(asker) if item["count"] is not None]
+
+    assert [facts(item, "title", "count", "kind") for item in items] == [
+        ("queue `strict` has 9 dead jobs", 9, "dead"),
+        ("at least 8 jobs of queue `emails` wait for their next try", 8, "retrying"),
+    ]
+    assert [item["why"].partition(":")[0] for item in items] == [
+        "most often (8 of the 8 looked at)"
+    ] * 2
 
 
 async def test_a_retry_that_is_due_in_a_moment_is_told_of_once_it_fails_for_a_minute(

@@ -87,6 +87,34 @@ async def test_a_queue_that_is_closed_ends_its_streams(
     assert refused.messages[0]["status"] == 503
 
 
+@pytest.mark.parametrize("is_stopped", [False, True])
+async def test_who_does_not_read_is_let_go(
+    owned: Queue, monkeypatch: pytest.MonkeyPatch, *, is_stopped: bool
+) -> None:
+    monkeypatch.setattr(_events, "_SEND_SECONDS_MAX", 3_600.0 if is_stopped else 0.05)
+    monkeypatch.setattr(_events, "_LAST_SECONDS_MAX", 0.05)
+    app = create_app(owned)
+    is_blocked = asyncio.Event()
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            is_blocked.set()
+            await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    task = asyncio.ensure_future(app(scope_of("/api/events"), receive, send))
+    async with asyncio.timeout(20):
+        await is_blocked.wait()
+        if is_stopped:
+            stop(app)
+        await task
+
+    assert site_of(app).streams.count == 0
+
+
 async def test_sixty_four_listen_at_most(owned: Queue) -> None:
     app = create_app(owned)
     listeners = [Listener(app) for _ in range(64)]

@@ -112,6 +112,22 @@ async def test_wrong_tokens_are_slowed_down_and_the_right_one_is_not(guarded: St
         await asker.get("/api/info")
 
 
+async def test_malformed_logins_are_wrong_tokens_and_long_ones_are_not_read(
+    guarded: Starlette,
+) -> None:
+    header = {"Content-Type": "application/json"}
+    async with browser(guarded) as client:
+        long = await client.post("/api/session", json={"token": "x" * 8_192})
+        malformed = [
+            (await client.post("/api/session", content=b"{", headers=header)).status_code
+            for _ in range(11)
+        ]
+        right = await client.post("/api/session", json={"token": TOKEN})
+
+    assert (long.status_code, right.status_code) == (413, 200)
+    assert malformed == [400] * 9 + [429] * 2
+
+
 async def test_nobody_logs_in_where_no_token_is_set(owned: Queue) -> None:
     async with asking(create_app(owned)) as asker:
         error = (await asker.post("/api/session", 409, token="x"))["error"]

@@ -26,6 +26,8 @@ async def decide(step: Step) -> StepOutcome:
     wish, _, rest = step.payload.decode().partition(" ")
     if wish == "fail":
         raise StepError.permanent(f"no {rest}")
+    if wish == "end":
+        return StepOutcome.Fail(f"no {rest}")
     if wish == "flaky":
         raise StepError.transient("api_key=hunter2 is busy")
     if wish == "two":
@@ -267,6 +269,41 @@ async def test_a_run_whose_first_step_failed_is_submitted_again(owned: Queue, as
     assert (first, second) == ({"run_id": "fail-retry-1"}, {"run_id": "fail-retry-2"})
     again = await owned.get_run("fail-retry-1")
     assert (again.headers, again.error) == ({"tenant": "fail"}, "no luck")
+
+
+async def test_what_a_retry_has_done_is_not_done_again(owned: Queue) -> None:
+    async def luck(step: Step) -> StepOutcome:
+        return await decide(step) if step.run_id == "fail" else StepOutcome.Succeed(b"")
+
+    async with (
+        WorkflowRuntime(owned, luck) as runtime,
+        asking(create_app(owned, runtimes=[runtime])) as asker,
+    ):
+        await submitted(asker, owned, "fail luck", RunState.FAILED)
+        await asker.post("/api/run/retry", run_id="fail")
+        await in_state(owned, "fail-retry-1", RunState.SUCCEEDED)
+        error = (await asker.post("/api/run/retry", 409, run_id="fail"))["error"]
+
+    assert "`fail-retry-1` is succeeded" in error["message"]
+
+
+async def test_an_id_that_looks_like_a_retry_is_one_of_its_own(owned: Queue, asker: Asker) -> None:
+    await asker.post("/api/runs", 201, run_id="card-retry-1", payload="fail luck")
+    await in_state(owned, "card-retry-1", RunState.FAILED)
+
+    answer = await asker.post("/api/run/retry", run_id="card-retry-1")
+
+    assert answer == {"run_id": "card-retry-1-retry-1"}
+
+
+async def test_a_run_whose_input_is_kept_is_repeatable(owned: Queue, asker: Asker) -> None:
+    await submitted(asker, owned, "fail luck", RunState.FAILED)
+    await submitted(asker, owned, "end luck", RunState.FAILED)
+    await submitted(asker, owned, "good", RunState.SUCCEEDED)
+
+    runs = [await asker.get("/api/run", run_id=run_id) for run_id in ("fail", "end", "good")]
+
+    assert [run["is_repeatable"] for run in runs] == [True, False, False]
 
 
 async def test_what_cannot_be_retried_says_why(owned: Queue, asker: Asker) -> None:

@@ -44,6 +44,27 @@ async def test_one_task_samples_for_all_who_look(owned: Queue) -> None:
     await eventually(none_is_sampling, "the end of the sampling")
 
 
+async def test_changes_make_neither_many_samples_nor_many_at_once(
+    owned: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(_sampler, "_OWNER_SECONDS", 3_600.0)
+    monkeypatch.setattr(_sampler, "_PAUSE_SECONDS", 0.02)
+    sampler = Sampler(owned)
+    first = before = await sampler.latest()
+
+    for _ in range(8):
+        sampler.expire()
+        after = await sampler.latest()
+        pauses.append(after.at - before.at)
+        before = after
+
+    assert min(pauses) >= 0.015
+    assert sampler.minute_ago() is first
+    assert len(sampler._samples) == 2  # noqa: SLF001 - what it keeps in memory
+    sampler.stop()
+
+
 async def test_the_sampling_ends_when_nobody_looks(
     owned: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from starlette.routing import Mount
 
 import taquba
 from taquba import Queue, QueueReader, Step, StepOutcome, WorkflowRuntime
-from taquba.admin import create_app
+from taquba.admin import _readiness, create_app
 from taquba.exceptions import ArgumentTypeError, InvalidArgumentError
 from taquba.store import MemoryStore
 from taquba.testing import open_queue
@@ -33,6 +33,23 @@ async def test_a_queue_that_is_closed_is_not_ready(owned: Queue, asker: Asker) -
     assert await asker.get("/api/health") == {"status": "ok"}
     error = (await asker.get("/api/overview", 503))["error"]
     assert error["code"] == "closed"
+
+
+async def test_an_owner_whose_store_was_taken_while_it_was_idle_says_so(
+    memory: MemoryStore, owned: Queue, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_readiness, "_CACHED_SECONDS", 0.0)
+    monkeypatch.setattr(_readiness, "_OWNER_CACHED_SECONDS", 0.0)
+    del owned
+    assert await asker.get("/api/ready") == {"status": "ready"}
+
+    async with open_queue(memory):
+        assert await asker.get("/api/ready", 503) == {"status": "fenced"}
+        info = await asker.get("/api/info")
+        overview = await asker.get("/api/overview")
+
+    assert (info["mode"], info["can_act"], overview["mode"]) == ("reader", False, "reader")
+    assert await asker.get("/api/ready", 503) == {"status": "fenced"}
 
 
 async def test_an_owner_says_what_it_may_do(owned: Queue) -> None:

@@ -143,6 +143,10 @@ def test_runs_are_cancelled_woken_and_retried(ask: Taquba) -> None:
     assert ask("runs", "cancel", "never").out == "never  cancelled\n"
     late = ask("runs", "cancel", "never", "--json")
     assert (late.code, late.json()["done"][0]["is_cancelled"]) == (1, False)
+    assert ask("runs", "cancel", "good").out == "good  had ended before: succeeded\n"
+    nobody = ask("runs", "cancel", "nobody")
+    assert (nobody.code, nobody.out) == (2, "")
+    assert "[run-not-found]" in nobody.err
     retried = ask("runs", "retry", "broken", "--json").json()["done"]
     assert retried == [{"run_id": "broken", "retried_as": "broken-retry-1"}]
     refused = ask("runs", "retry", "good")
@@ -197,6 +201,46 @@ def test_dead_jobs_are_purged_by_their_age(ask: Taquba) -> None:
     assert all_of_them.out == "3 deleted\n"
 
 
+def test_dead_steps_are_counted_and_left(ask: Taquba) -> None:
+    dry = ask("dead", "requeue", "books", "--dry-run")
+    left = ask("dead", "requeue", "books")
+    elsewhere = ask("dead", "requeue", "books", "--error", "no such error", "--yes", "--json")
+
+    told = "1 is the step of a run that has failed: `taquba runs retry`\n"
+    assert (dry.code, dry.out) == (0, f"0 match\n{told}")
+    assert (left.code, left.out) == (1, f"0 of 0 requeued\n{told}")
+    assert elsewhere.code == 0
+    assert elsewhere.json() == {"matched": 0, "requeued": 0, "cursor": None, "steps": 0}
+    assert len(ask("dead", "ls", "--queue", "books", "--ndjson").lines()) == 1
+
+
+def test_a_question_says_which_dead_jobs_it_is_about(ask: Taquba) -> None:
+    requeue = ask("dead", "requeue", "broken", "--error", "line 1")
+    purge = ask("dead", "purge", "broken", "--older-than", "7d")
+
+    assert "Requeue 1 dead jobs of `broken` whose error has `line 1` in it?" in requeue.err
+    assert "Delete at most 3 dead jobs of `broken` that died 7d00h ago or before" in purge.err
+    assert "the input that `taquba runs retry` needs" in purge.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["dead", "requeue", "nothing", "--yes"],
+        ["dead", "purge", "nothing", "--yes"],
+        ["dead", "ls", "--queue", "nothing"],
+        ["jobs", "ls", "--queue", "nothing"],
+    ],
+    ids=" ".join,
+)
+def test_a_queue_that_nobody_has_ends_with_two(ask: Taquba, words: list[str]) -> None:
+    ended = ask(*words)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "there is no queue `nothing`" in ended.err
+    assert "[queue-not-found]" in ended.err
+
+
 @pytest.mark.parametrize("words", [["requeue"], ["purge"]])
 def test_nobody_deletes_or_requeues_many_by_accident(ask: Taquba, words: list[str]) -> None:
     ended = ask("dead", *words, "broken")
@@ -212,7 +256,10 @@ def test_keys_are_set_read_and_removed(ask: Taquba) -> None:
     assert ask("kv", "get", "ne").code == 1
     assert ask("kv", "put", "new", "--file", __file__, "--json").json() == {}
     assert ask("kv", "get", "new").out == Path(__file__).read_text()
-    assert ask("kv", "rm", "new", "a/1").code == 0
+    removed = ask("kv", "rm", "new", "a/1", "a")
+    assert (removed.code, removed.out) == (0, "new  removed\na/1  removed\na  was not there\n")
+    [again] = ask("kv", "rm", "new", "--json").json()["done"]
+    assert again == {"key": "new", "existed": False}
     assert [row["key"] for row in ask("kv", "ls", "--ndjson").lines()] == ["a/2", "b/1"]
 
 

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from taquba.admin import _guard
 from taquba.cli._owner import is_loopback
 from tests.cli.conftest import Taquba
 
@@ -117,13 +118,20 @@ def test_the_token_is_a_header_and_nothing_else(
 def test_without_a_token_the_word_against_forgery_is_asked_for_and_sent(
     taquba: Taquba, impostor: Impostor
 ) -> None:
-    impostor.answer = lambda path: (200, {}, b'{"csrf": "word"}' if "info" in path else b"{}")
+    impostor.answer = lambda path: (
+        200,
+        {},
+        b'{"csrf": "word"}' if "info" in path else b'{"entries": [], "cursor": null}',
+    )
 
     ended = taquba("kv", "rm", "a", "--admin", f"{impostor.address}/mounted/")
 
     assert ended.code == 2, "a DELETE has no handler there"
     taquba("kv", "put", "a", "b", "--admin", f"{impostor.address}/mounted/")
-    assert [path for path, _ in impostor.asked if "info" not in path] == ["/mounted/api/kv"]
+    assert [path for path, _ in impostor.asked if "info" not in path] == [
+        "/mounted/api/kv?prefix=a&limit=1",
+        "/mounted/api/kv",
+    ]
     headers = {name.lower(): value for name, value in impostor.asked[-1][1].items()}
     assert headers["x-taquba-csrf"] == "word"
 
@@ -197,8 +205,11 @@ def test_a_token_that_no_header_can_hold_is_refused(
 
 
 def test_loopback_is_known_by_its_names_and_addresses() -> None:
-    loopback = ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LOCALHOST", "a.localhost"]
+    loopback = ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "::ffff:127.0.0.1", "localhost"]
     others = ["10.0.0.1", "::", "0.0.0.0", "localhost.example.com", "mylocalhost", ""]  # noqa: S104
+    # A name server may lead it elsewhere.
+    others += ["a.localhost", "localhost."]
 
-    assert [host for host in loopback if not is_loopback(host)] == []
-    assert [host for host in others if is_loopback(host)] == []
+    for known in (is_loopback, _guard.is_loopback):
+        assert [host for host in [*loopback, "LOCALHOST"] if not known(host)] == []
+        assert [host for host in others if known(host)] == []

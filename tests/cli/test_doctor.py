@@ -37,7 +37,7 @@ def test_a_warning_ends_with_one_and_says_what_to_do(
     at = next(number for number, line in enumerate(lines) if line.startswith("  WARNING "))
     assert "durability" in lines[at]
     assert lines[at + 1].strip() == "do: use a bucket or a directory, except in tests"
-    assert lines[-1].endswith("ok, 1 warnings, 0 failures")
+    assert lines[-1].endswith("ok, 1 warning, 0 failures")
 
 
 def test_a_failure_ends_with_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

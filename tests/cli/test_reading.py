@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from taquba import MemoStore
+from taquba.cli._tail import changed_at
 from tests.cli.conftest import Taquba
 from tests.cli.places import HOSTILE
 
@@ -258,21 +259,51 @@ def test_following_a_run_ends_with_the_run(taquba: Taquba, filled: Path) -> None
     good, broken = taquba("runs", "tail", filled, "good"), taquba("runs", "tail", filled, "broken")
 
     assert (good.code, broken.code) == (0, 1)
-    assert [line[10:].split(" ended")[0] for line in good.out.splitlines()] == [
+    lines = [line.split("  ", 1) for line in good.out.splitlines()]
+    assert [told.split(" ended")[0] for _, told in lines] == [
         "step 0",
         "step 1",
         "step 2",
         "succeeded at step 2",
     ]
+    answer = taquba("runs", "show", filled, "good", "--json").json()
+    ends = [*(step["ended_at"] for step in answer["steps"]), answer["run"]["ended_at"]]
+    assert [at for at, _ in lines] == [f"{end[:19]}Z" for end in ends]
     assert "no such language \\x1b[31mred" in broken.out
     assert broken.out.replace("\n", "").isprintable()
     [line] = taquba("runs", "tail", filled, "fails", "--ndjson").lines()
     assert (line["state"], line["error"]) == ("failed", "gave up")
 
 
+def test_a_line_bears_the_instant_of_the_change_and_not_of_the_look() -> None:
+    run: dict[str, Any] = {
+        "state": "pending",
+        "submitted_at": "2026-01-01T00:00:00.100Z",
+        "started_at": None,
+        "ended_at": None,
+        "run_at": None,
+    }
+    step = {"ended_at": "2026-01-01T00:00:05.100Z"}
+    attempt = {"ended_at": "2026-01-01T00:00:07.100Z"}
+
+    def told(attempts: list[Any], **changes: str) -> str:
+        return changed_at({"run": run | changes, "steps": [step], "attempts": attempts})[14:19]
+
+    assert told([]) == "00:05"
+    assert told([attempt], state="scheduled", run_at="2026-01-01T01:00:00.000Z") == "00:07"
+    assert told([attempt], run_at="2026-01-01T00:00:09.000Z") == "00:09"
+    assert told([attempt], state="running", started_at="2026-01-01T00:00:10.000Z") == "00:10"
+    assert told([attempt], state="failed", ended_at="2026-01-01T00:00:11.000Z") == "00:11"
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
+        (["dead", "ls", "--cursor", "nonsense"], "invalid-cursor"),
+        (["dead", "ls", "--cursor", "nothing/"], "invalid-cursor"),
+        (["dead", "ls", "--cursor", "broken/nonsense"], "invalid-argument"),
+        (["dead", "ls", "--queue", "nothing"], "queue-not-found"),
+        (["jobs", "ls", "--queue", "nothing"], "queue-not-found"),
         (["jobs", "show", "nonsense"], "invalid-job-id"),
         (["jobs", "show", "00000000000000ff"], "job-not-found"),
         (["runs", "show", "nobody"], "run-not-found"),

@@ -231,5 +231,6 @@ def test_a_person_is_asked_before_much_is_changed(
     ended = taquba("dead", "purge", "broken", "--admin", owner.address)
 
     assert ended.code == code
-    assert ended.err.startswith("Delete about 3 dead jobs of `broken` for good? [y/N] ")
+    assert "Delete at most 3 dead jobs of `broken` for good? [y/N] " in ended.err
+    assert ended.err.startswith("Steps of failed runs among them are the input that `taquba runs")
     assert ended.out == ("3 deleted\n" if code == 0 else "")

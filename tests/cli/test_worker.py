@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from taquba import Queue
+from taquba.cli._command import CommandError
+from taquba.cli._serving import Address, reserved
 from taquba.sync import Queue as SyncQueue
 from taquba.sync import QueueReader
-from tests.cli.conftest import Taquba
+from tests.cli.conftest import Ended, Taquba
 from tests.cli.places import OPTIONS
 
 COMMAND = [sys.executable, "-W", "error", "-m", "taquba.cli"]
@@ -166,18 +168,68 @@ def test_others_reach_nothing_without_a_token(taquba: Taquba, tmp_path: Path, co
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_that_is_taken_is_told_and_the_store_is_given_up(place: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        words = ("worker", "app:tools.shout", "store", "--admin", f"127.0.0.1:{port}")
-        with started(place, *words) as child:
-            out, err = child.communicate(timeout=PATIENCE_SECONDS)
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["app:tools.shout", "--admin", "TAKEN"], "not-listening"),
+        (["app:tools.shout", "--admin", "127.0.0.1:0", "--allow-host", "a b"], "invalid-host"),
+        (["app:tools.shout", "--admin", "0.0.0.0:0"], "token-needed"),
+        (["app:number"], "invalid-type"),
+        (["app:number", "--jobs", "--queue", "mail"], "invalid-type"),
+        (["app:tools.shout", "--queue", "no such"], "invalid-queue-name"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_refused_takes_the_store_from_nobody(
+    taquba: Taquba, place: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: str
+) -> None:
+    ended = worked_on_while_owned(taquba, place, monkeypatch, words)
 
-    assert (child.returncode, out) == (2, "")
-    assert err.count("\n") == 1
-    assert "[not-listening]" in err
-    with QueueReader.open(place / "store") as reader:
-        assert reader.owner() is None
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.count("\n") == 1
+    assert f"[{code}]" in ended.err
+
+
+def test_a_token_that_is_none_takes_the_store_from_nobody(
+    taquba: Taquba, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAQUBA_ADMIN_TOKEN", "short")
+
+    ended = worked_on_while_owned(
+        taquba, place, monkeypatch, ["app:tools.shout", "--admin", "127.0.0.1:0"]
+    )
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "[invalid-argument]" in ended.err
+
+
+def worked_on_while_owned(
+    taquba: Taquba, place: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> Ended:
+    """A worker of a store that another process has, and keeps."""
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "app", raising=False)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        SyncQueue.open(place / "store", options=OPTIONS) as queue,
+    ):
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        name, *rest = [where if word == "TAKEN" else word for word in words]
+        ended = taquba("worker", name, "store", *rest)
+        queue.enqueue("mail", b"still ours")
+    sys.modules.pop("app", None)
+    return ended
+
+
+def test_a_port_is_held_until_it_is_served() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        address = Address("127.0.0.1", found.getsockname()[1])
+
+    with reserved(address), pytest.raises(CommandError), reserved(address):
+        pass
+    with reserved(address):
+        pass
 
 
 @pytest.mark.parametrize(

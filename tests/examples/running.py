@@ -16,6 +16,8 @@ import httpx
 
 SERVICE = Path(__file__).resolve().parents[2] / "examples" / "fastapi_service"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - that of the documents
+ADMIN_TOKEN = "of-these-tests-and-no-others"  # noqa: S105 - of these tests only
+BEARER = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 SECONDS_MAX = 30.0
 
 
@@ -59,10 +61,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(store: Path) -> Iterator[Running]:
+def running(store: Path, admin_token: str = ADMIN_TOKEN) -> Iterator[Running]:
     """A service on a directory; told to end when the block is left, if it has not ended by then."""
     port = free_port()
-    environment = {"WEBHOOK_SECRET": SECRET, "SERVICE_PORT": str(port), "TAQUBA_URL": str(store)}
+    environment = {
+        "WEBHOOK_SECRET": SECRET,
+        "SERVICE_PORT": str(port),
+        "TAQUBA_URL": str(store),
+        "TAQUBA_ADMIN_TOKEN": admin_token,
+    }
     with (
         subprocess.Popen(
             [sys.executable, str(SERVICE / "app.py")],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.running import SERVICE, Running, running
+from tests.examples.running import BEARER, SERVICE, Running, running
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -131,13 +131,20 @@ def test_its_metrics_count_its_jobs(service: Running) -> None:
 
 
 def test_its_dashboard_is_at_admin(service: Running) -> None:
-    info = service.http.get("/admin/api/info")
+    info = service.http.get("/admin/api/info", headers=BEARER)
     page = service.http.get("/admin/", follow_redirects=True)
-    elsewhere = service.http.get("/admin/api/info", headers={"host": "example.com"})
+    stranger = service.http.get("/admin/api/info")
 
     assert (info.status_code, info.json()["can_submit_runs"]) == (200, ["jobs"])
     assert page.headers["content-type"].startswith("text/html")
-    assert elsewhere.status_code == 403
+    assert stranger.status_code == 401
+
+
+def test_without_a_token_it_has_no_dashboard(tmp_path: Path) -> None:
+    with running(tmp_path, admin_token="") as service:
+        answer = service.http.get("/admin/api/health")
+
+    assert answer.status_code == 404
 
 
 def test_a_job_that_runs_is_done_before_the_process_ends_and_the_others_by_the_next_one(
@@ -156,7 +163,10 @@ def test_a_job_that_runs_is_done_before_the_process_ends_and_the_others_by_the_n
 
 
 def test_an_open_dashboard_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    with running(tmp_path) as service, service.http.stream("GET", "/admin/api/events") as events:
+    with (
+        running(tmp_path) as service,
+        service.http.stream("GET", "/admin/api/events", headers=BEARER) as events,
+    ):
         assert next(events.iter_lines()) == "event: overview"
 
         service.process.send_signal(signal.SIGTERM)

@@ -1,5 +1,6 @@
 """What OpenTelemetry sees: the same figures, collected when a reader asks."""
 
+import asyncio
 import logging
 from typing import Any
 
@@ -8,6 +9,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader, NumberDataPoint
 
 from taquba import Queue
+from taquba.integrations import _otel_metrics, _snapshot
 from taquba.integrations._otel_metrics import instrument_metrics
 from taquba.integrations.prometheus import exposition
 from tests.integrations.scrapes import Scrape
@@ -119,24 +121,32 @@ async def test_a_look_is_taken_once_for_a_collection(
         return await take(queue)
 
     monkeypatch.setattr(Queue, "metrics", counted)
+    now = 100.0
+    monkeypatch.setattr(_otel_metrics, "monotonic", lambda: now)
     other = InMemoryMetricReader()
     instrument_metrics(busy_queue, provider_of(reader, other))
     at_first = looks
 
     Collected(reader)
-    Collected(reader)
+    now += 0.8
     Collected(other)
+    shared = looks
+    now += 0.2
+    Collected(reader)
 
-    assert (at_first, looks) == (1, 4)
+    assert (at_first, shared, looks) == (1, 2, 3)
 
 
 async def test_a_collection_sees_what_has_happened_since_the_last_one(
-    busy_queue: Queue, reader: InMemoryMetricReader
+    busy_queue: Queue, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = 100.0
+    monkeypatch.setattr(_otel_metrics, "monotonic", lambda: now)
     instrument_metrics(busy_queue, provider_of(reader))
     Collected(reader)
 
     await busy_queue.enqueue("emails", b"x")
+    now += 10
 
     assert Collected(reader).value("taquba.jobs_enqueued", queue="emails") == 6
 
@@ -151,6 +161,26 @@ async def test_stores_are_told_apart_by_an_attribute(
 
     assert found.value("taquba.jobs_enqueued", store="first", queue="emails") == 5
     assert found.value("taquba.up", store="second") == 1
+
+
+async def test_a_store_that_hangs_takes_nothing_from_the_others(
+    busy_queue: Queue, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Queue.metrics
+    monkeypatch.setattr(_snapshot, "TIMEOUT_SECONDS", 1.0)
+    async with Queue.open("memory://") as hung:
+        monkeypatch.setattr(
+            Queue,
+            "metrics",
+            lambda queue: asyncio.Event().wait() if queue is hung else take(queue),
+        )
+        instrument_metrics({"fine": busy_queue, "hung": hung}, provider_of(reader))
+
+        found = Collected(reader)
+
+    assert found.value("taquba.up", store="hung") == 0
+    assert found.value("taquba.up", store="fine") == 1
+    assert found.value("taquba.jobs_enqueued", store="fine", queue="emails") == 5
 
 
 async def test_a_closed_queue_is_down_and_raises_nothing(

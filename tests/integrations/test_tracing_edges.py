@@ -222,6 +222,54 @@ async def test_a_broken_part_of_the_tracing_fails_no_work(
     assert {record.name for record in caplog.records} >= {"taquba.tracing"}
 
 
+class OddPropagator(TraceContextTextMapPropagator):
+    """One that writes what no header of a job may be."""
+
+    def __init__(self, more: dict[Any, Any]) -> None:
+        self._more = more
+
+    def inject(self, carrier: Any, *_: Any, **__: Any) -> None:
+        """Write it."""
+        carrier.update(self._more)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"workflow.run": "x"}, {"count": 3}, {7: "x"}],
+    ids=["a reserved key", "a number", "a key that is a number"],
+)
+async def test_a_propagator_that_writes_what_no_header_may_be_fails_no_work(
+    queue: Queue, more: dict[Any, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with recording(propagator=OddPropagator(more)):
+        for _ in range(2):
+            job_id = await queue.enqueue("emails", b"", EnqueueOptions(headers={"a": "b"}))
+        handle = await WorkflowRuntime(queue, succeed).submit(RunSpec(b"", headers={"a": "b"}))
+
+    assert (await queue.get_job(job_id)).headers == {"a": "b"}
+    assert (await handle.status()).headers == {"a": "b"}
+    assert [record.name for record in caplog.records] == ["taquba.tracing"]
+
+
+class Hostile:
+    """No name of a queue."""
+
+    def __str__(self) -> NoReturn:
+        """Raise."""
+        message = "whoever calls this fails"
+        raise ZeroDivisionError(message)
+
+
+async def test_what_is_no_name_of_a_queue_is_refused_as_without_tracing(
+    queue: Queue, spans: Spans
+) -> None:
+    with pytest.raises(ArgumentTypeError):
+        await queue.enqueue(Hostile(), b"")  # type: ignore[arg-type]
+
+    [span] = spans.all()
+    assert span.name == "send (invalid)"
+
+
 async def test_a_call_that_is_refused_ends_its_span_with_the_error(spans: Spans) -> None:
     queue = await Queue.open("memory://")
     await queue.close()

@@ -124,6 +124,35 @@ async def test_the_step_that_failed_for_good_ends_the_history(
     assert await queue.get_result("run") is None
 
 
+async def test_a_step_that_gave_up_says_why(queue: Queue, start: StartRuntime) -> None:
+    async def runner(step: Step) -> StepOutcome:
+        return StepOutcome.Fail("no such account")
+
+    runtime = await start(runner)
+    await (await runtime.submit(RunSpec(b"", run_id="run"))).outcome(timeout=20)
+
+    (step,) = await queue.step_history("run")
+
+    assert step.error == "no such account"
+
+
+async def test_a_step_whose_first_deliveries_are_forgotten_does_not_say_when_it_began(
+    queue: Queue, start: StartRuntime
+) -> None:
+    async def runner(step: Step) -> StepOutcome:
+        if step.attempts < 25:
+            raise ConnectionError
+        return StepOutcome.Succeed(b"")
+
+    runtime = await start(runner)
+    spec = RunSpec(b"", run_id="run", max_attempts=30)
+    await (await runtime.submit(spec)).outcome(timeout=20)
+
+    (step,) = await queue.step_history("run")
+
+    assert (step.attempts, step.started_at) == (25, None)
+
+
 async def test_a_cancelled_run_keeps_its_history(queue: Queue, start: StartRuntime) -> None:
     async def runner(step: Step) -> StepOutcome:
         return StepOutcome.ContinueAfter(b"", delay=3600)

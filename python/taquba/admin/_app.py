@@ -24,6 +24,7 @@ from taquba._checks import check_instance, refuse
 from taquba.admin._endpoint import Access, Body, Endpoint
 from taquba.admin._guard import Guard, Identity, is_host
 from taquba.admin._overview import Overview
+from taquba.admin._ownership import Ownership
 from taquba.admin._readiness import Readiness
 from taquba.admin._refusal import Refusal, refusal_of
 from taquba.admin._requests import Asked, read_body, read_lines, read_object, read_query
@@ -94,6 +95,7 @@ def create_app(  # noqa: PLR0913 - keyword arguments are the settings
     if token is not None:
         _check_token(token)
     sessions = Sessions(token)
+    ownership = Ownership(source)
     site = Site(
         source=source,
         runtimes=runtimes_by_queue(source, runtimes),
@@ -101,8 +103,9 @@ def create_app(  # noqa: PLR0913 - keyword arguments are the settings
         show_payloads=show_payloads,
         sessions=sessions,
         guard=Guard(sessions, _checked_hosts(hosts)),
-        overview=Overview(source),
-        readiness=Readiness(source),
+        overview=Overview(source, ownership),
+        ownership=ownership,
+        readiness=Readiness(source, ownership),
         streams=Streams(),
     )
 
@@ -218,16 +221,12 @@ class _Door:
 
     async def _asked(self, request: Request, endpoint: Endpoint) -> Response:
         identity = self._admitted(request, endpoint)
-        query = read_query(request.scope["query_string"], endpoint.query)
-        asked = Asked(request, identity, query)
-        if endpoint.body is not Body.NONE:
-            body = await read_body(request, endpoint.body_bytes_max)
-            if endpoint.body is Body.OBJECT:
-                fields = read_object(body, endpoint.fields)
-                asked = Asked(request, identity, query, fields)
-            else:
-                lines = await read_lines(body, endpoint.fields)
-                asked = Asked(request, identity, query, lines=lines)
+        try:
+            asked = await _read(request, endpoint, identity)
+        except Refusal:
+            if self._is_login(endpoint):
+                self._site.sessions.count_wrong()
+            raise
         answer = await endpoint.handler(self._site, asked)
         if endpoint.changes:
             self._site.overview.expire()
@@ -245,14 +244,29 @@ class _Door:
         else:
             guard.check_page(request)
             _check_content_type(request, endpoint)
-        # A login has nothing to show yet, if there is a token to log in with.
-        is_login = endpoint.access is Access.PLACE and self._site.sessions.has_token
+        # A login has nothing to show yet.
+        is_login = self._is_login(endpoint)
         identity = Identity() if is_login else guard.identify(request)
         if not endpoint.is_safe and not is_login:
             guard.check_proof(request, identity)
         if endpoint.changes:
             self._site.queue()
         return identity
+
+    def _is_login(self, endpoint: Endpoint) -> bool:
+        return endpoint.access is Access.PLACE and self._site.sessions.has_token
+
+
+async def _read(request: Request, endpoint: Endpoint, identity: Identity) -> Asked:
+    """Read what a request asks for, and check it."""
+    query = read_query(request.scope["query_string"], endpoint.query)
+    if endpoint.body is Body.NONE:
+        return Asked(request, identity, query)
+    body = await read_body(request, endpoint.body_bytes_max)
+    if endpoint.body is Body.OBJECT:
+        return Asked(request, identity, query, read_object(body, endpoint.fields))
+    lines = await read_lines(body, endpoint.fields)
+    return Asked(request, identity, query, lines=lines)
 
 
 def _check_content_type(request: Request, endpoint: Endpoint) -> None:

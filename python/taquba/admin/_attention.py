@@ -18,7 +18,7 @@ from taquba.admin import _items
 from taquba.admin._items import Item
 from taquba.admin._retries import has_retry
 from taquba.admin._sample import RATES, Sample, rates
-from taquba.admin._scan import scan_jobs
+from taquba.admin._scan import Scanned, scan_jobs
 from taquba.exceptions import JobNotFoundError, RunNotFoundError
 from taquba.queue import (
     Attempt,
@@ -44,6 +44,8 @@ _EXAMINED_MAX_OF_READER: Final = 20
 _CALLS_MAX_OF_OWNER: Final = 300
 _CALLS_MAX_OF_READER: Final = 12
 
+# Between two claims of a worker that is there nothing moves either.
+_LOOKED_SECONDS_MIN: Final = 30.0
 _NO_WORKER_AFTER: Final = timedelta(seconds=30)
 _WAITING_AFTER: Final = timedelta(minutes=1)
 _LONG_AFTER: Final = timedelta(minutes=5)
@@ -116,11 +118,16 @@ class Attention:
             is_far = job.run_at is not None and job.run_at - now >= _RETRY_AFTER
             return job.attempts > 0 and (is_far or now - began >= _FAILING_AFTER)
 
-        found = await self._look(
+        scanned = await self._look(
             queue, JobState.SCHEDULED, lambda job: is_stuck(job, job.enqueued_at)
         )
-        jobs = sorted(found, key=lambda job: -job.attempts)
-        items = [_items.retrying_many(queue, jobs)] if len(jobs) > _SINGLE_COUNT_MAX else []
+        jobs = sorted(scanned.found, key=lambda job: -job.attempts)
+        is_all = scanned.cursor is None
+        items = (
+            [_items.retrying_many(queue, jobs, is_all=is_all)]
+            if len(jobs) > _SINGLE_COUNT_MAX
+            else []
+        )
         for job in jobs[:_SINGLE_COUNT_MAX]:
             attempts = await self._attempts(job)
             starts = (one.started_at for one in attempts if one.started_at is not None)
@@ -131,7 +138,7 @@ class Attention:
 
     async def _long(self, queue: str, now: datetime) -> list[Item]:
         items: list[Item] = []
-        for job in await self._look(queue, JobState.CLAIMED):
+        for job in (await self._look(queue, JobState.CLAIMED)).found:
             # What was enqueued lately cannot have been claimed for long.
             if now - job.enqueued_at < _LONG_AFTER:
                 continue
@@ -143,17 +150,21 @@ class Attention:
         return items
 
     async def _dead(self, queue: str, count: int) -> list[Item]:
-        dead = await self._look(queue, JobState.DEAD)
+        scanned = await self._look(queue, JobState.DEAD)
+        dead, is_all = scanned.found, scanned.cursor is None
         steps = [job for job in dead if job.kind == "step"]
         jobs = [job for job in dead if job.kind != "step"]
         items: list[Item] = []
         for job in steps[:_SINGLE_COUNT_MAX]:
             items += await self._failed_run(job)
-        # What was not looked at is taken for more of the same.
-        if jobs or not dead:
-            items.append(_items.dead_jobs(queue, count - len(steps), jobs))
+        # What was not looked at may be steps or not.
+        if not dead:
+            items.append(_items.dead_jobs(queue, count, [], is_all=True))
+        elif jobs:
+            known = len(jobs) if steps else count
+            items.append(_items.dead_jobs(queue, known, jobs, is_all=is_all))
         elif count > _SINGLE_COUNT_MAX:
-            items.append(_items.failed_runs(queue, count, steps))
+            items.append(_items.failed_runs(queue, len(steps), steps, is_all=is_all))
         return items
 
     async def _failed_run(self, job: JobInfo) -> list[Item]:
@@ -169,15 +180,15 @@ class Attention:
 
     async def _look(
         self, queue: str, state: JobState, fits: Callable[[JobInfo], bool] | None = None
-    ) -> list[JobInfo]:
+    ) -> Scanned[JobInfo]:
         if self._calls_left <= 0:
-            return []
+            return Scanned([], None, 0, 0)
         limit, calls = self._examined_max, self._calls_left
         scanned = await scan_jobs(
             self._source, queue, state, limit=limit, fits=fits, calls_max=calls
         )
         self._calls_left -= scanned.calls
-        return scanned.found
+        return scanned
 
     async def _attempts(self, job: JobInfo) -> list[Attempt]:
         try:
@@ -199,7 +210,8 @@ def _of_waiting(queue: str, oldest: JobInfo | None, earlier: Sample, latest: Sam
     age = latest.taken_at - (earlier.taken_at if since is None else since)
     happened = rates(earlier, latest, queue) or dict.fromkeys(RATES, 0.0)
     moves = stats.claimed_count + sum(happened[name] for name in ("acked", "retried", "dead"))
-    if not moves and age >= _NO_WORKER_AFTER:
+    is_known = latest.at - earlier.at >= _LOOKED_SECONDS_MIN
+    if not moves and is_known and age >= _NO_WORKER_AFTER:
         return [_items.no_worker(queue, stats, since)]
     if moves and since is not None and age >= _WAITING_AFTER:
         return [_items.waiting(queue, stats, since, happened)]

@@ -11,10 +11,21 @@ from taquba.admin._fields import Field, Schema
 from taquba.admin._requests import Asked
 from taquba.admin._site import Site
 
-__all__ = ["BODY_BYTES_MAX", "LARGE_BODY_BYTES_MAX", "Access", "Body", "Endpoint", "Handler"]
+__all__ = [
+    "BODY_BYTES_MAX",
+    "LARGE_BODY_BYTES_MAX",
+    "LOGIN_BODY_BYTES_MAX",
+    "Access",
+    "Body",
+    "Endpoint",
+    "Handler",
+]
 
 Handler = Callable[[Site, Asked], Awaitable[Mapping[str, object] | Response]]
 """Answers a request that was let in and checked."""
+
+LOGIN_BODY_BYTES_MAX: Final = 8 * 1024
+"""Of what is read of everybody."""
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 LARGE_BODY_BYTES_MAX: Final = 64 * 1024 * 1024

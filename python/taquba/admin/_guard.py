@@ -2,7 +2,8 @@
 
 Invariants:
     1. Without a token only this machine is answered, under a name that is this machine's, and
-       nothing that was forwarded is: a proxy would make everybody local.
+       nothing that says it was forwarded is: a proxy would make everybody local. A TCP tunnel, or a
+       proxy that adds nothing, cannot be seen: an app that is mounted needs a token.
     2. A name that was not meant for this app is refused, so no other site's name can be pointed at
        it (DNS rebinding).
     3. A change comes from a page of this app, or from a program that has the token: other sites
@@ -33,6 +34,12 @@ _HOST: Final = re.compile(
     r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252})(?::([0-9]{1,5}))?"
 )
 _PORT_MAX: Final = 65_535
+# What proxies add, or change: many speak HTTP/1.0 to what is behind them.
+_FORWARDED: Final = frozenset(
+    {"forwarded", "via", "x-real-ip", "x-client-ip", "cf-connecting-ip", "true-client-ip"}
+)
+_FORWARDED_PREFIXES: Final = ("x-forwarded", "x-original-")
+_DIRECT_VERSIONS: Final = frozenset({"1.1", "2", "3"})
 _SAME_SITE: Final = frozenset({"same-origin", "none"})
 
 
@@ -137,9 +144,8 @@ class Guard:
 
     def _check_local(self, request: Request, host: str) -> None:
         client = request.client
-        is_forwarded = any(
-            name.startswith("x-forwarded") or name in {"forwarded", "x-real-ip"}
-            for name in request.headers
+        is_forwarded = request.scope["http_version"] not in _DIRECT_VERSIONS or any(
+            name in _FORWARDED or name.startswith(_FORWARDED_PREFIXES) for name in request.headers
         )
         if client is None or not is_loopback(client.host) or is_forwarded:
             message = "only this machine may ask, directly: give `create_app` a token for others"

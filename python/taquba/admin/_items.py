@@ -149,15 +149,15 @@ def retrying(job: JobInfo, began: datetime) -> Item:
     )
 
 
-def retrying_many(queue: str, jobs: Sequence[JobInfo]) -> Item:
-    """Many of a queue do."""
+def retrying_many(queue: str, jobs: Sequence[JobInfo], *, is_all: bool) -> Item:
+    """Many of a queue do; there may be more unless these are all."""
     due = min((job.run_at for job in jobs if job.run_at is not None), default=None)
     return Item(
         kind="retrying",
         severity="warning",
-        title=f"{len(jobs)} jobs of queue `{queue}` wait for their next try",
+        title=f"{_least(is_all)}{len(jobs)} jobs of queue `{queue}` wait for their next try",
         since=min(job.enqueued_at for job in jobs),
-        why=_cut(f"{_most_often(jobs)}; the next is due at {_at(due)}"),
+        why=_cut(f"{_most_often(jobs, is_all=is_all)}; the next is due at {_at(due)}"),
         remedy="Remove the cause; they go on by themselves, or wake some now.",
         queue=queue,
         count=len(jobs),
@@ -181,14 +181,15 @@ def long_delivery(job: JobInfo, began: datetime) -> Item:
     )
 
 
-def dead_jobs(queue: str, count: int, some: Sequence[JobInfo]) -> Item:
-    """Jobs were given up."""
+def dead_jobs(queue: str, count: int, some: Sequence[JobInfo], *, is_all: bool) -> Item:
+    """Jobs were given up; if not all were looked at there are more than `some`, or so many."""
+    least = _least(is_all or count > len(some))
     return Item(
         kind="dead",
         severity="error",
-        title=f"queue `{queue}` has {_counted(count, 'dead job')}",
+        title=f"queue `{queue}` has {least}{_counted(count, 'dead job')}",
         since=_first_death(some),
-        why=_cut(_most_often(some)),
+        why=_cut(_most_often(some, is_all=is_all)),
         remedy="Remove the cause, then requeue them; or purge what is of no use any more.",
         queue=queue,
         count=count,
@@ -214,14 +215,14 @@ def failed_run(job: JobInfo, *, is_first: bool) -> Item:
     )
 
 
-def failed_runs(queue: str, count: int, some: Sequence[JobInfo]) -> Item:
-    """Many runs have."""
+def failed_runs(queue: str, count: int, some: Sequence[JobInfo], *, is_all: bool) -> Item:
+    """Many runs have; there may be more unless these are all."""
     return Item(
         kind="dead",
         severity="error",
-        title=f"{count} runs of queue `{queue}` have failed for good",
+        title=f"{_least(is_all)}{count} runs of queue `{queue}` have failed for good",
         since=_first_death(some),
-        why=_cut(_most_often(some)),
+        why=_cut(_most_often(some, is_all=is_all)),
         remedy="Remove the cause, then retry them one by one; or purge their dead steps.",
         queue=queue,
         count=count,
@@ -238,16 +239,22 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
+def _least(is_all: bool) -> str:  # noqa: FBT001 - it is what the word says
+    return "" if is_all else "at least "
+
+
 def _first_death(jobs: Iterable[JobInfo]) -> datetime | None:
     return min((job.ended_at for job in jobs if job.ended_at is not None), default=None)
 
 
-def _most_often(jobs: Sequence[JobInfo]) -> str:
+def _most_often(jobs: Sequence[JobInfo], *, is_all: bool) -> str:
     errors = Counter(shown_error(job.last_error) for job in jobs).most_common(1)
     if not errors:
         return "their attempts are used up, or they failed for good"
     error, often = errors[0]
-    return error if often == len(jobs) else f"most often ({often} of {len(jobs)}): {error}"
+    if is_all:
+        return error if often == len(jobs) else f"most often ({often} of {len(jobs)}): {error}"
+    return f"most often ({often} of the {len(jobs)} looked at): {error}"
 
 
 def _cut(text: str) -> str:

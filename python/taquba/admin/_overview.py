@@ -7,6 +7,7 @@ from typing import Final, final
 from taquba import _shown
 from taquba.admin import _wire
 from taquba.admin._attention import Attention, waiting_since
+from taquba.admin._ownership import Ownership
 from taquba.admin._sample import Sample, quantiles, rates
 from taquba.admin._sampler import Sampler
 from taquba.admin._scan import scan_jobs
@@ -31,10 +32,12 @@ class Overview:
 
     Args:
         source: What it is about.
+        ownership: Whether it is still the owner, if it was.
     """
 
-    def __init__(self, source: Queue | QueueReader) -> None:
+    def __init__(self, source: Queue | QueueReader, ownership: Ownership) -> None:
         self._source = source
+        self._ownership = ownership
         self.sampler: Final = Sampler(source)
         self._attention = Attention(source)
         self._making = Shared(self._make)
@@ -76,10 +79,12 @@ class Overview:
         source, sample = self._source, await self.sampler.latest()
         oldest = await self._oldest(sample)
         owner = await source.owner()
+        self._ownership.see(owner)
+        is_owner = isinstance(source, Queue) and not self._ownership.is_lost
         earlier = self.sampler.minute_ago()
         overview = {
             "taken_at": _shown.instant(sample.taken_at),
-            "mode": "owner" if isinstance(source, Queue) else "reader",
+            "mode": "owner" if is_owner else "reader",
             "owner": None if owner is None else _shown.record(owner),
             "quarantined_count": sample.stats.quarantined_count,
             "queues": await _queues(earlier, sample, oldest),

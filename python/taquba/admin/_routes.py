@@ -5,7 +5,13 @@ from typing import Final
 
 from taquba import _taquba
 from taquba.admin import _dead, _events, _jobs, _kv, _login, _runs, _status
-from taquba.admin._endpoint import LARGE_BODY_BYTES_MAX, Access, Body, Endpoint
+from taquba.admin._endpoint import (
+    LARGE_BODY_BYTES_MAX,
+    LOGIN_BODY_BYTES_MAX,
+    Access,
+    Body,
+    Endpoint,
+)
 from taquba.admin._fields import (
     Choice,
     Field,
@@ -73,6 +79,7 @@ _STATE: Final = (
         handler=_login.login,
         body=Body.OBJECT,
         fields=(Field("token", Text(4_096, 1), "That of `create_app`.", is_required=True),),
+        body_bytes_max=LOGIN_BODY_BYTES_MAX,
         access=Access.PLACE,
         answer=_NOTHING,
     ),
@@ -281,7 +288,10 @@ _RUNS: Final = (
         handler=_runs.show,
         query=(RUN_ID,),
         answer=object_of(
-            run=named("Run"), steps=array(named("Step")), attempts=array(named("Attempt"))
+            run=named("Run"),
+            steps=array(named("Step")),
+            attempts=array(named("Attempt")),
+            is_repeatable=_FLAG,
         ),
     ),
     Endpoint(

@@ -22,7 +22,7 @@ from taquba.admin._retries import next_retry
 from taquba.admin._scan import scan_runs
 from taquba.admin._site import Site
 from taquba.exceptions import JobNotFoundError, TaqubaError
-from taquba.queue import JobInfo, JobState, Queue, RunState, RunStatus, StepRecord
+from taquba.queue import JobInfo, JobState, Queue, QueueReader, RunState, RunStatus, StepRecord
 from taquba.queue._queue import wall_clock
 from taquba.workflow import RESERVED_HEADER_PREFIX, RunSpec, WorkflowRuntime
 
@@ -57,6 +57,7 @@ async def show(site: Site, asked: Asked) -> Mapping[str, object]:
         "run": _shown.record(status),
         "steps": [_shown.record(step) for step in steps],
         "attempts": await _attempts(site, status, steps),
+        "is_repeatable": await _is_repeatable(site, status, steps),
     }
 
 
@@ -111,7 +112,7 @@ async def retry(site: Site, asked: Asked) -> Mapping[str, object]:
         return {"run_id": status.run_id}
     if status.state is not RunState.FAILED:
         raise _wrong_state(status, "only a run that waits or has failed is retried")
-    job = await _dead_first_step(queue, status)
+    job = await _dead_first_step(queue, status, await queue.step_history(status.run_id))
     runtime = _runtime(site, status.queue)
     spec = RunSpec(
         job.payload,
@@ -163,13 +164,25 @@ async def _wake(queue: Queue, status: RunStatus) -> None:
     await queue.wake_scheduled(status.job_id)
 
 
-async def _dead_first_step(queue: Queue, status: RunStatus) -> JobInfo:
+async def _is_repeatable(site: Site, status: RunStatus, steps: Sequence[StepRecord]) -> bool:
+    """Return whether the input of a run that has failed is kept."""
+    if status.state is not RunState.FAILED:
+        return False
+    try:
+        await _dead_first_step(site.source, status, steps)
+    except Refusal:
+        return False
+    return True
+
+
+async def _dead_first_step(
+    source: Queue | QueueReader, status: RunStatus, steps: Sequence[StepRecord]
+) -> JobInfo:
     """Return the dead job of step 0, which holds the input of the run."""
-    steps = await queue.step_history(status.run_id)
     if status.step_number != 0 or not steps:
         raise _wrong_state(status, "its input is not kept: it failed after its first step")
     try:
-        job = await queue.get_job(steps[-1].job_id)
+        job = await source.get_job(steps[-1].job_id)
     except JobNotFoundError:
         raise _wrong_state(status, "its input is not kept: its job is gone") from None
     if job.state is not JobState.DEAD or job.payload is None:

@@ -6,7 +6,8 @@ needs no lifespan.
 
 Invariants:
     1. One task samples, however many look.
-    2. Memory is bounded: a minute of samples, an hour of points, for so many queues.
+    2. Memory is bounded: so many samples of a minute, an hour of points, for so many queues.
+    3. However often something changes, it counts a few times a second at most.
 """
 
 import asyncio
@@ -27,6 +28,9 @@ _OWNER_SECONDS: Final = 2.0
 _READER_SECONDS: Final = 5.0
 _IDLE_SECONDS_MAX: Final = 300.0
 _WINDOW_SECONDS: Final = 60.0
+# Samples that are kept lie half an interval apart at least.
+_SAMPLE_COUNT_MAX: Final = 64
+_PAUSE_SECONDS: Final = 0.25
 
 
 @final
@@ -43,7 +47,7 @@ class Sampler:
             _OWNER_SECONDS if isinstance(source, Queue) else _READER_SECONDS
         )
         self.history: Final = History()
-        self._samples: deque[Sample] = deque()
+        self._samples: deque[Sample] = deque(maxlen=_SAMPLE_COUNT_MAX)
         self._looked_at = 0.0
         self._is_expired = False
         self._task: asyncio.Task[None] | None = None
@@ -89,6 +93,9 @@ class Sampler:
                     return
 
     async def _take(self) -> None:
+        samples = self._samples
+        if samples:
+            await asyncio.sleep(samples[-1].at + _PAUSE_SECONDS - time.monotonic())
         # What is changed from here on may not be in it.
         self._is_expired = False
         try:
@@ -96,7 +103,9 @@ class Sampler:
         except BaseException:
             self._is_expired = True
             raise
-        samples = self._samples
+        # One that was taken because something changed makes room for the next.
+        if len(samples) > 1 and samples[-1].at - samples[-2].at < self.interval_seconds / 2:
+            samples.pop()
         samples.append(sample)
         while sample.at - samples[0].at > _WINDOW_SECONDS:
             samples.popleft()

@@ -4,8 +4,8 @@ Invariants:
     1. A session is known by the digest of its id: what is in memory opens nothing.
     2. A session ends `SESSION_SECONDS` after it began, or when somebody logs out; never later.
     3. Tokens are compared in a time that says nothing of them.
-    4. More than `WRONG_COUNT_MAX` wrong tokens within a minute are all told to wait; the right one
-       never is.
+    4. More than `WRONG_COUNT_MAX` wrong tokens and malformed logins within a minute are all told to
+       wait; the right token never is.
 """
 
 import hashlib
@@ -64,14 +64,22 @@ class Sessions:
         """
         if self._token is not None and hmac.compare_digest(_digest(given), self._token):
             return
+        self.count_wrong()
+        message = "the token is wrong"
+        raise unauthorized(message)
+
+    def count_wrong(self) -> None:
+        """Count a wrong token, or a login that is none.
+
+        Raises:
+            Refusal: It is one of too many.
+        """
         now = time.monotonic()
         is_full = len(self._wrong_at) == WRONG_COUNT_MAX
         if is_full and now - self._wrong_at[0] < _WRONG_SECONDS:
             message = "too many wrong tokens: wait a minute"
             raise Refusal(429, "too-many-wrong-tokens", message, headers={"Retry-After": "60"})
         self._wrong_at.append(now)
-        message = "the token is wrong"
-        raise unauthorized(message)
 
     def begin(self) -> str:
         """Open a session, and return its id."""

@@ -8,6 +8,7 @@ from taquba._checks import check_instance, refuse
 from taquba._taquba import Step
 from taquba.admin._guard import Guard
 from taquba.admin._overview import Overview
+from taquba.admin._ownership import Ownership
 from taquba.admin._readiness import Readiness
 from taquba.admin._refusal import Refusal
 from taquba.admin._sessions import Sessions
@@ -34,6 +35,7 @@ class Site:
         sessions: Who has logged in.
         guard: Who may ask.
         overview: What has been counted lately.
+        ownership: Whether the source is still the owner, if it was.
         readiness: Whether the store answers.
         streams: Who listens to events.
     """
@@ -45,13 +47,19 @@ class Site:
     sessions: Sessions
     guard: Guard
     overview: Overview
+    ownership: Ownership
     readiness: Readiness
     streams: Streams
 
     @property
     def can_act(self) -> bool:
         """Whether it changes anything."""
-        return self.allow_actions and isinstance(self.source, Queue)
+        return self.allow_actions and self.is_owner
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether it looks at the store as its owner, as far as is known."""
+        return isinstance(self.source, Queue) and not self.ownership.is_lost
 
     def start(self) -> None:
         """Let streams of events go on, also after an app was stopped."""

@@ -22,7 +22,7 @@ async def health(_site: Site, _asked: Asked) -> Mapping[str, object]:
 
 
 async def ready(site: Site, _asked: Asked) -> Mapping[str, object] | Response:
-    """Say whether the store answers."""
+    """Say whether the store answers, and is still its owner's."""
     code = await site.readiness.code()
     body = {"status": code}
     if code == "ready":
@@ -32,13 +32,14 @@ async def ready(site: Site, _asked: Asked) -> Mapping[str, object] | Response:
 
 async def info(site: Site, asked: Asked) -> Mapping[str, object]:
     """Say what this app is, and what it may do."""
-    can_act = site.can_act
     owner = await site.source.owner()
+    site.ownership.see(owner)
+    can_act = site.can_act
     return {
         "version": taquba.__version__,
         # What a queue was opened with is nobody's business but ours.
         "path": site.source._path,  # noqa: SLF001
-        "mode": "owner" if isinstance(site.source, Queue) else "reader",
+        "mode": "owner" if site.is_owner else "reader",
         "can_act": can_act,
         "can_submit_runs": sorted(site.runtimes) if can_act else [],
         "shows_payloads": site.show_payloads,

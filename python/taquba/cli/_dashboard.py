@@ -7,7 +7,15 @@ from typing import Final
 
 from taquba.cli._command import OK, Command
 from taquba.cli._options import add_store, store_url
-from taquba.cli._serving import ADDRESS_DEFAULT, Address, add_serving, check_serving, served
+from taquba.cli._serving import (
+    ADDRESS_DEFAULT,
+    Address,
+    Place,
+    add_serving,
+    check_serving,
+    reserved,
+    served,
+)
 from taquba.queue import QueueReader
 
 __all__ = ["COMMAND"]
@@ -26,15 +34,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    check_serving(options.listen)
-    asyncio.run(_serve(options, store_url(options)))
+    check_serving(options.listen, options)
+    store = store_url(options)
+    with reserved(options.listen) as place:
+        asyncio.run(_serve(options, store, place))
     return OK
 
 
-async def _serve(options: argparse.Namespace, store: str) -> None:
+async def _serve(options: argparse.Namespace, store: str, place: Place) -> None:
     async with (
         QueueReader.open(store, options.path) as reader,
-        served(reader, options.listen, options) as site,
+        served(reader, place, options) as site,
     ):
         sys.stdout.write(f"{site.url}\n")
         sys.stdout.flush()

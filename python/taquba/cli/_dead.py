@@ -6,14 +6,14 @@ from typing import Final, final
 
 from taquba.cli._acting import confirm, say
 from taquba.cli._blocks import Block, Column, Lines, Table
-from taquba.cli._command import FOUND, OK, Command
+from taquba.cli._command import FOUND, OK, Command, CommandError
 from taquba.cli._options import add_acting, add_listing, add_reading, count, seconds
 from taquba.cli._owner import Owner
 from taquba.cli._present import Listing, present, present_listing, write_json
 from taquba.cli._progress import progress
-from taquba.cli._source import Source, open_source, owner_of
-from taquba.cli._text import age
-from taquba.cli._wire import Json, Page
+from taquba.cli._source import Source, open_source, owner_of, unknown_queue
+from taquba.cli._text import age, duration
+from taquba.cli._wire import PAGE_ROWS_MAX, Json, Page
 
 __all__ = ["COMMAND"]
 
@@ -24,6 +24,7 @@ _LIMIT_MAX: Final = 1_000_000_000
 _PURGE_TIMEOUT_SECONDS: Final = 600.0
 # No queue name has it: what stands before it in a cursor is the queue.
 _SEPARATOR: Final = "/"
+_STEP: Final = "step"
 
 
 def _add_ls(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,11 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 def _ls(options: argparse.Namespace) -> int:
     with open_source(options) as source:
-        names = source.queue_names() if options.queue is None else [options.queue]
+        names = source.queue_names()
+        if options.queue is not None:
+            if options.queue not in names:
+                raise unknown_queue(options.queue)
+            names = [options.queue]
         listing = Listing("jobs", _Queues(source, names, options.error).page, _table)
         present_listing(options, listing)
     return OK
@@ -57,8 +62,15 @@ class _Queues:
         self._error = error
 
     def page(self, cursor: str | None, limit: int) -> Page:
-        """List some of them."""
+        """List some of them.
+
+        Raises:
+            CommandError: No page gave that cursor.
+        """
         name, _, inner = (cursor or "").partition(_SEPARATOR)
+        if cursor is not None and (_SEPARATOR not in cursor or name not in self._names):
+            message = "--cursor: give one of a listing of these queues, as it was"
+            raise CommandError(message, code="invalid-cursor")
         following = [each for each in self._names if each >= name]
         if not following:
             return Page([], None)
@@ -151,21 +163,41 @@ def _add_yes(parser: argparse.ArgumentParser) -> None:
 def _requeue(options: argparse.Namespace) -> int:
     owner = owner_of(options)
     dead_count = _dead_count(owner, options.queue)
-    if not options.dry_run:
+    found = _requeue_some(owner, options, options.limit, is_dry=True)
+    # The owner leaves out the steps, and a limit may leave out more.
+    step_count = 0
+    if found["matched"] < min(dead_count, options.limit):
+        step_count = _step_count(owner, options.queue, options.error)
+    if not options.dry_run and found["matched"]:
         which = f" whose error has `{options.error}` in it" if options.error is not None else ""
-        most = min(dead_count, options.limit)
-        confirm(options, f"Requeue about {most:,} dead jobs of `{options.queue}`{which}?")
+        confirm(options, f"Requeue {found['matched']:,} dead jobs of `{options.queue}`{which}?")
+        # No more than the answer was about.
+        found = _requeue_some(owner, options, found["matched"], is_dry=False)
+    matched, requeued = found["matched"], found["requeued"]
+    if options.json:
+        write_json({**found, "steps": step_count})
+    else:
+        say(f"{matched:,} match" if options.dry_run else f"{requeued:,} of {matched:,} requeued")
+        if step_count == 1:
+            say("1 is the step of a run that has failed: `taquba runs retry`")
+        elif step_count:
+            say(f"{step_count:,} are steps of runs that have failed: `taquba runs retry`")
+    return FOUND if not options.dry_run and (step_count or requeued < matched) else OK
+
+
+def _requeue_some(owner: Owner, options: argparse.Namespace, limit: int, *, is_dry: bool) -> Json:
+    """Requeue at most so many dead jobs, or count them only."""
     matched = requeued = 0
     cursor = None
-    with progress("dead jobs", min(dead_count, options.limit) or None) as bar:
-        while matched < options.limit:
+    with progress("dead jobs", None if is_dry else limit) as bar:
+        while matched < limit:
             answer = owner.post(
                 "api/dead/requeue",
                 {
                     "queue": options.queue,
                     "error": options.error,
-                    "limit": min(_REQUEUE_COUNT_MAX, options.limit - matched),
-                    "dry_run": options.dry_run,
+                    "limit": min(_REQUEUE_COUNT_MAX, limit - matched),
+                    "dry_run": is_dry,
                     "cursor": cursor,
                 },
             )
@@ -175,11 +207,19 @@ def _requeue(options: argparse.Namespace) -> int:
             cursor = answer["cursor"]
             if cursor is None:
                 break
-    if options.json:
-        write_json({"matched": matched, "requeued": requeued, "cursor": cursor})
-    else:
-        say(f"{matched:,} match" if options.dry_run else f"{requeued:,} of {matched:,} requeued")
-    return FOUND if not options.dry_run and requeued < matched else OK
+    return {"matched": matched, "requeued": requeued, "cursor": cursor}
+
+
+def _step_count(owner: Owner, queue: str, error: str | None) -> int:
+    """Count the dead steps of runs."""
+    steps = 0
+    cursor: str | None = None
+    while True:
+        page = owner.get("api/dead", queue=queue, error=error, cursor=cursor, limit=PAGE_ROWS_MAX)
+        steps += sum(1 for job in page["jobs"] if job["kind"] == _STEP)
+        cursor = page["cursor"]
+        if cursor is None:
+            return steps
 
 
 def _add_purge(parser: argparse.ArgumentParser) -> None:
@@ -198,7 +238,12 @@ def _add_purge(parser: argparse.ArgumentParser) -> None:
 def _purge(options: argparse.Namespace) -> int:
     owner = owner_of(options)
     dead_count = _dead_count(owner, options.queue)
-    confirm(options, f"Delete about {dead_count:,} dead jobs of `{options.queue}` for good?")
+    which = f" that died {duration(options.older_than)} ago or before" if options.older_than else ""
+    confirm(
+        options,
+        "Steps of failed runs among them are the input that `taquba runs retry` needs. "
+        f"Delete at most {dead_count:,} dead jobs of `{options.queue}`{which} for good?",
+    )
     with progress("dead jobs", dead_count or None):
         answer = owner.post(
             "api/dead/purge",
@@ -213,11 +258,15 @@ def _purge(options: argparse.Namespace) -> int:
 
 
 def _dead_count(owner: Owner, name: str) -> int:
-    """Return about how many there are: the owner counts every two seconds."""
+    """Return about how many there are: the owner counts every two seconds.
+
+    Raises:
+        CommandError: There is no such queue.
+    """
     for queue in owner.get("api/overview")["queues"]:
         if queue["name"] == name:
             return int(queue["dead_count"])
-    return 0
+    raise unknown_queue(name)
 
 
 COMMAND: Final = Command(
@@ -244,14 +293,16 @@ COMMAND: Final = Command(
             name="requeue",
             summary="make many dead jobs claimable again",
             description="Makes dead jobs of a queue claimable again, with all their attempts. "
-            "The step of a run is not: its run has ended. Ends with 1 if some were left.",
+            "They are counted first. The step of a run is left, as its run has ended: `taquba runs "
+            "retry`. Ends with 1 if some were left.",
             add_arguments=_add_requeue,
             run=_requeue,
         ),
         Command(
             name="purge",
             summary="delete dead jobs",
-            description="Deletes dead jobs of a queue for good.",
+            description="Deletes dead jobs of a queue for good. Of a run that has failed that is "
+            "the input with which `taquba runs retry` submits it again.",
             add_arguments=_add_purge,
             run=_purge,
         ),

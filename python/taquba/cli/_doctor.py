@@ -92,11 +92,15 @@ def _as_text(told: dict[str, Any]) -> str:
         lines.append(f"  {status:8} {check['name']:{width}}  {escaped(check['seen'])}")
         if check["remedy"] is not None:
             lines.append(f"  {'':8} {'':{width}}  do: {escaped(check['remedy'])}")
-    counts = [
-        f"{sum(check['status'] == status for check in checks)} {name}"
-        for status, name in (("ok", "ok"), ("warning", "warnings"), ("failure", "failures"))
+    counts = {
+        status: sum(check["status"] == status for check in checks)
+        for status in ("ok", "warning", "failure")
+    }
+    told_counts = [
+        f"{count} {status}{'' if status == 'ok' or count == 1 else 's'}"
+        for status, count in counts.items()
     ]
-    return "\n".join([*lines, ", ".join(counts)]) + "\n"
+    return "\n".join([*lines, ", ".join(told_counts)]) + "\n"
 
 
 def _policy_text(url: str, path: str, *, as_json: bool) -> str:

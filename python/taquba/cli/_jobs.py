@@ -12,9 +12,9 @@ from taquba.cli._content import add_content, as_fields, read_content, show, writ
 from taquba.cli._options import add_acting, add_listing, add_reading, count, header, seconds
 from taquba.cli._owner import Owner
 from taquba.cli._present import Listing, present, present_listing, write_json
-from taquba.cli._source import open_source, owner_of
+from taquba.cli._source import open_source, owner_of, unknown_queue
 from taquba.cli._text import age, duration, instant, read_instant, size
-from taquba.cli._wire import Content, Json
+from taquba.cli._wire import Content, Json, Page
 from taquba.queue import JobState
 
 __all__ = ["COMMAND", "add_job_options", "attempts_table", "job_fields", "jobs_table"]
@@ -36,12 +36,13 @@ def _ls(options: argparse.Namespace) -> int:
         def show_rows(rows: Sequence[Json]) -> Iterable[Block]:
             yield jobs_table(rows, "no such jobs")
 
-        listing = Listing(
-            "jobs",
-            lambda cursor, limit: source.jobs(options.queue, options.state, cursor, limit),
-            show_rows,
-        )
-        present_listing(options, listing)
+        def fetch(cursor: str | None, limit: int) -> Page:
+            page = source.jobs(options.queue, options.state, cursor, limit)
+            if not page.rows and options.queue not in source.queue_names():
+                raise unknown_queue(options.queue)
+            return page
+
+        present_listing(options, Listing("jobs", fetch, show_rows))
     return OK
 
 

@@ -96,7 +96,11 @@ def _add_rm(parser: argparse.ArgumentParser) -> None:
 
 def _rm(options: argparse.Namespace) -> int:
     def act(owner: Owner, key: str) -> tuple[Json, str]:
-        return owner.delete("api/kv", key=key), "removed"
+        # Of the keys that begin with it, a key is the first. Whoever sets it just now is not seen.
+        found = owner.get("api/kv", prefix=key, limit=1)["entries"]
+        existed = [entry["key"] for entry in found] == [key]
+        answer = owner.delete("api/kv", key=key)
+        return {**answer, "existed": existed}, "removed" if existed else "was not there"
 
     return act_on_each(options, "key", options.keys, act)
 
@@ -130,7 +134,7 @@ COMMAND: Final = Command(
         Command(
             name="rm",
             summary="remove keys",
-            description="Removes keys, if they are there.",
+            description="Removes keys, and says which of them were there.",
             add_arguments=_add_rm,
             run=_rm,
         ),

@@ -169,8 +169,15 @@ def _base(address: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a name or an address is of this machine alone."""
+    """Return whether a name or an address is of this machine alone.
+
+    The rule of `taquba.admin`, which is an extra: who asks may not have it.
+    """
+    if host.lower() == _LOCAL_NAME:
+        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
-        return f".{host.lower()}".endswith(f".{_LOCAL_NAME}")
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -198,8 +198,9 @@ def _cancel(options: argparse.Namespace) -> int:
         answer = owner.post("api/run/cancel", {"run_id": run_id})
         if answer["is_cancelled"]:
             return answer, "cancelled"
+        state = owner.get("api/run", run_id=run_id)["run"]["state"]
         late.append(run_id)
-        return answer, "had ended, or never was"
+        return answer, f"had ended before: {state}"
 
     ended_with = act_on_each(options, "run_id", options.run_ids, act)
     return FOUND if late and ended_with == OK else ended_with

@@ -3,20 +3,23 @@
 Invariants:
     1. Who works beside it begins when it listens, and ends when it fails.
     2. Whoever is refused a port, or has no token where one is needed, is told so before anything
-       is opened.
+       is opened: the port is listened at from then on.
+
+The one gap: `taquba.admin.serve` listens by itself, so the port is given up for the moment before
+it does. Who takes it just then is told by an error, with the store open.
 """
 
 import argparse
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
 from taquba.cli._command import CommandError
 from taquba.cli._options import TOKEN_VARIABLE
-from taquba.cli._owner import is_loopback
 from taquba.queue import Queue, QueueReader
 
 if TYPE_CHECKING:
@@ -24,7 +27,15 @@ if TYPE_CHECKING:
 
     from taquba.workflow import WorkflowRuntime
 
-__all__ = ["ADDRESS_DEFAULT", "Address", "add_serving", "check_serving", "served"]
+__all__ = [
+    "ADDRESS_DEFAULT",
+    "Address",
+    "Place",
+    "add_serving",
+    "check_serving",
+    "reserved",
+    "served",
+]
 
 ADDRESS_DEFAULT: Final = "127.0.0.1:8420"
 
@@ -61,6 +72,20 @@ class Address:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Place:
+    """An address that nobody else can listen at.
+
+    Args:
+        address: The address.
+        listener: Holds it.
+    """
+
+    address: Address
+    listener: socket.socket
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Served:
     """An app that is served.
 
@@ -90,7 +115,7 @@ def add_serving(parser: argparse.ArgumentParser) -> None:
 @contextlib.asynccontextmanager
 async def served(
     source: Queue | QueueReader,
-    address: Address,
+    place: Place,
     options: argparse.Namespace,
     runtimes: "Sequence[WorkflowRuntime]" = (),
 ) -> AsyncIterator["Served"]:
@@ -98,7 +123,7 @@ async def served(
 
     Args:
         source: What it shows.
-        address: Where it listens.
+        place: Where it listens, from now on by itself.
         options: `show_payloads` and `allow_host`.
         runtimes: Those that take runs.
 
@@ -117,7 +142,9 @@ async def served(
         hosts=options.allow_host,
         show_payloads=options.show_payloads,
     )
+    address = place.address
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    place.listener.close()
     serving = asyncio.ensure_future(
         serve(app, host=address.host, port=address.port, on_ready=url.set_result)
     )
@@ -136,21 +163,56 @@ def _tell_failure(serving: "asyncio.Task[None]", address: Address) -> None:
     try:
         serving.result()
     except OSError as error:
-        message = f"nobody can listen at {address.host}:{address.port}: {error.strerror}"
-        raise CommandError(message, code="not-listening") from None
+        raise _not_listening(address, error) from None
 
 
-def check_serving(address: Address) -> None:
-    """Refuse what cannot be served, before anything is opened.
+def _not_listening(address: Address, error: OSError) -> CommandError:
+    message = f"nobody can listen at {address.host}:{address.port}: {error.strerror}"
+    return CommandError(message, code="not-listening")
+
+
+@contextlib.contextmanager
+def reserved(address: Address) -> Iterator[Place]:
+    """Listen at an address, so that nobody else does until it is served.
 
     Raises:
-        CommandError: The extra is not installed, or an address that others reach has no token.
+        CommandError: It cannot be listened at.
     """
     try:
-        from taquba.admin import create_app  # noqa: F401, PLC0415 - an extra
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        family, _, _, _, where = found[0]
+        listener = socket.create_server((where[0], where[1]), family=family)
+    except OSError as error:
+        raise _not_listening(address, error) from None
+    with listener:
+        yield Place(address, listener)
+
+
+def check_serving(address: Address, options: argparse.Namespace) -> None:
+    """Refuse what cannot be served, before anything is opened.
+
+    Args:
+        address: Where it will be served.
+        options: `allow_host`.
+
+    Raises:
+        CommandError: The extra is not installed, an address that others reach has no token, or a
+            name is no name.
+        InvalidArgumentError: The token is none.
+    """
+    try:
+        from taquba.admin._app import _check_token  # noqa: PLC0415 - an extra
+        from taquba.admin._guard import is_host, is_loopback  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise CommandError(str(error), code="not-installed") from None
-    if _token() is None and not is_loopback(address.host):
+    token = _token()
+    if token is not None:
+        _check_token(token)
+    for host in options.allow_host:
+        if not is_host(host):
+            message = f"--allow-host {host!r}: give a name such as example.com or example.com:8443"
+            raise CommandError(message, code="invalid-host")
+    if token is None and not is_loopback(address.host):
         message = (
             f"others reach {address.host}: set {TOKEN_VARIABLE}, to what "
             '`python -c "import taquba.admin as a; print(a.new_token())"` prints'

@@ -22,7 +22,7 @@ from taquba.cli._options import (
 from taquba.cli._owner import Owner
 from taquba.cli._wire import PAGE_ROWS_MAX, Content, Json, Page, RunFilter
 
-__all__ = ["Source", "open_source", "owner_of", "walk"]
+__all__ = ["Source", "open_source", "owner_of", "unknown_queue", "walk"]
 
 
 class Source(Protocol):
@@ -92,6 +92,12 @@ def open_source(options: argparse.Namespace) -> Iterator[Source]:
         yield source
     finally:
         source.close()
+
+
+def unknown_queue(name: str) -> CommandError:
+    """Return what is said of a queue that nobody has."""
+    message = f"there is no queue `{name}`: `taquba queues` lists them"
+    return CommandError(message, code="queue-not-found")
 
 
 def walk(

@@ -2,12 +2,13 @@
 
 Invariants:
     1. A line is written for each change that a look has seen, in the order of the changes.
+    2. A line bears the instant of the change in UTC, as far as the store has it, and never that of
+       the look.
 """
 
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Final, final
 
 from taquba.cli._command import FOUND, OK
@@ -17,7 +18,7 @@ from taquba.cli._text import duration, escaped, read_instant
 from taquba.cli._wire import Json
 from taquba.queue import RunState
 
-__all__ = ["tail"]
+__all__ = ["changed_at", "tail"]
 
 _SUCCEEDED: Final = RunState.SUCCEEDED.value
 
@@ -42,7 +43,7 @@ def tail(source: Source, run_id: str, every: float, *, as_lines_of_json: bool) -
         if lines and as_lines_of_json:
             write_json(run)
         elif lines:
-            sys.stdout.writelines(f"{datetime.now(UTC):%H:%M:%S}  {escaped(x)}\n" for x in lines)
+            sys.stdout.writelines(f"{_shown(at)}  {escaped(line)}\n" for at, line in lines)
         sys.stdout.flush()
         if RunState(run["state"]).is_terminal:
             return OK if run["state"] == _SUCCEEDED else FOUND
@@ -57,8 +58,8 @@ class _Seen:
         self._step_number = -1
         self._told: tuple[object, ...] = ()
 
-    def changes(self, answer: Json) -> Iterator[str]:
-        """Return what is new in an answer, in words."""
+    def changes(self, answer: Json) -> Iterator[tuple[str, str]]:
+        """Return what is new in an answer: when it was, and in words."""
         run = answer["run"]
         is_over = RunState(run["state"]).is_terminal
         for step in answer["steps"]:
@@ -66,13 +67,31 @@ class _Seen:
             has_ended = step["ended_at"] is not None and (is_over or number < run["step_number"])
             if has_ended and number > self._step_number:
                 if number > self._step_number + 1:
-                    yield f"steps {self._step_number + 1} to {number - 1} are not known any more"
+                    gone = f"steps {self._step_number + 1} to {number - 1} are not known any more"
+                    yield step["ready_at"], gone
                 self._step_number = number
-                yield _step(step)
+                yield step["ended_at"], _step(step)
         present = (run["state"], run["step_number"], run["attempts"], run["last_error"])
         if present != self._told:
             self._told = present
-            yield _run(run)
+            yield changed_at(answer), _run(run)
+
+
+def _shown(at: str) -> str:
+    return f"{read_instant(at):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def changed_at(answer: Json) -> str:
+    """Return since when a run has been what it is."""
+    run = answer["run"]
+    if RunState(run["state"]).is_terminal and run["ended_at"] is not None:
+        return str(run["ended_at"])
+    if run["state"] == RunState.RUNNING.value and run["started_at"] is not None:
+        return str(run["started_at"])
+    # It waits: since the delivery or the step before has ended, or since it is due.
+    ended = [each["ended_at"] for each in (*answer["steps"], *answer["attempts"])]
+    due = run["run_at"] if run["state"] == RunState.PENDING.value else None
+    return max(str(at) for at in (run["submitted_at"], due, *ended) if at is not None)
 
 
 def _step(step: Json) -> str:

@@ -4,6 +4,7 @@ Invariants:
     1. The first SIGTERM or SIGINT drains: what is in flight is finished, the store is closed.
        Another one interrupts what is in flight; it is delivered again later.
     2. One line says that it is ready, on the standard output.
+    3. Whatever can be refused is refused before the store is taken from the process that has it.
 """
 
 import argparse
@@ -14,10 +15,20 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from taquba import _taquba
+from taquba._delivery import function_of
 from taquba.cli._command import OK, Command, CommandError
 from taquba.cli._loading import load
 from taquba.cli._options import add_store, count, store_url
-from taquba.cli._serving import ADDRESS_DEFAULT, Address, add_serving, check_serving, served
+from taquba.cli._serving import (
+    ADDRESS_DEFAULT,
+    Address,
+    Place,
+    add_serving,
+    check_serving,
+    reserved,
+    served,
+)
 from taquba.cli._text import escaped
 from taquba.options import OpenOptions
 from taquba.queue import Queue
@@ -70,19 +81,28 @@ def _run(options: argparse.Namespace) -> int:
         message = "--jobs needs --queue: which one does the work lie in?"
         raise CommandError(message)
     if options.admin is not None:
-        check_serving(options.admin)
+        check_serving(options.admin, options)
     store = store_url(options)
+    name = options.queue or _QUEUE_DEFAULT
+    _taquba.check_queue_name(name)
     worker = load(options.name)
-    asyncio.run(_work(options, store, worker))
+    kind, method = ("worker", "process") if options.jobs else ("runner", "run_step")
+    function_of(kind, worker, method)
+    with contextlib.ExitStack() as stack:
+        place = None
+        if options.admin is not None:
+            place = stack.enter_context(reserved(options.admin))
+        asyncio.run(_work(options, store, name, worker, place))
     return OK
 
 
-async def _work(options: argparse.Namespace, store: str, worker: object) -> None:
+async def _work(
+    options: argparse.Namespace, store: str, name: str, worker: object, place: Place | None
+) -> None:
     shutdown = asyncio.Event()
     opening = OpenOptions(takeover=not options.no_takeover)
     with _signals(shutdown):
         async with Queue.open(store, options.path, opening) as queue:
-            name = options.queue or _QUEUE_DEFAULT
             runtimes: list[WorkflowRuntime] = []
             if options.jobs:
                 work = _jobs(queue, name, worker, options.concurrency)
@@ -93,11 +113,11 @@ async def _work(options: argparse.Namespace, store: str, worker: object) -> None
                 runtimes.append(runtime)
                 work = runtime.run
             ready = f"ready: works on `{name}` of {store}"
-            if options.admin is None:
+            if place is None:
                 _say(ready)
                 await work(shutdown)
                 return
-            async with served(queue, options.admin, options, runtimes) as site:
+            async with served(queue, place, options, runtimes) as site:
                 _say(f"{ready}; admin at {site.url}")
                 await _beside(site.task, work, shutdown)
 

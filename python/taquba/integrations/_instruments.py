@@ -10,6 +10,8 @@ Invariants:
     2. Labels are names of queues and words of ours, never anything that a job brings.
 """
 
+import heapq
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,6 +44,9 @@ _PROMETHEUS_UNITS: Final = {"s": "_seconds", "By": "_bytes"}
 
 # Labels of the storage engine that are others after each opening: series would pile up.
 _CHANGING_LABELS: Final = frozenset({"worker_id"})
+
+# Of more queues than this the histograms would make a scrape of many megabytes.
+_HISTOGRAM_QUEUES_MAX: Final = 256
 
 # Labels that mean something else already.
 _TAKEN_LABELS: Final = frozenset({"store", "le", "job", "instance"})
@@ -103,6 +108,20 @@ def _of_queues(field: str) -> Callable[[Snapshot], Iterable[Point]]:
     def read(snapshot: Snapshot) -> Iterable[Point]:
         for name, queue in snapshot.metrics.queues.items():
             yield (name,), getattr(queue, field)
+
+    return read
+
+
+def _of_busiest(field: str) -> Callable[[Snapshot], Iterable[Point]]:
+    """Return what finds a histogram of each queue that has delivered most."""
+
+    def read(snapshot: Snapshot) -> Iterable[Point]:
+        queues = snapshot.metrics.queues
+        claimed = [(-queue.claimed_total, name) for name, queue in queues.items()]
+        # Each histogram is as many series as all else that a queue has.
+        for count, name in heapq.nsmallest(_HISTOGRAM_QUEUES_MAX, claimed):
+            if count:
+                yield (name,), getattr(queues[name], field)
 
     return read
 
@@ -172,7 +191,7 @@ _JOBS: Final[tuple[Instrument[Snapshot], ...]] = (
         "gauge",
         "s",
         "How long the claimable job that was enqueued first has waited; 0 if none is. Only for the "
-        "256 queues with the most pending jobs.",
+        "16 queues with the most pending jobs.",
         _QUEUE,
         _ages,
     ),
@@ -236,17 +255,19 @@ _JOBS: Final[tuple[Instrument[Snapshot], ...]] = (
         "taquba.job_wait",
         "histogram",
         "s",
-        "From claimable to delivered, since the store was opened.",
+        "From claimable to delivered, since the store was opened. Only for the 256 queues with the "
+        "most deliveries.",
         _QUEUE,
-        _of_queues("wait_seconds"),
+        _of_busiest("wait_seconds"),
     ),
     Instrument(
         "taquba.job_run",
         "histogram",
         "s",
-        "From delivered to settled, since the store was opened.",
+        "From delivered to settled, since the store was opened. Only for the 256 queues with the "
+        "most deliveries.",
         _QUEUE,
-        _of_queues("run_seconds"),
+        _of_busiest("run_seconds"),
     ),
 )
 
@@ -393,6 +414,14 @@ def storage_instruments(snapshots: Iterable[Snapshot]) -> list[Instrument[Snapsh
     ]
 
 
+def _together(one: Histogram | None, other: Histogram) -> Histogram:
+    """Return the values of both; the other alone if they do not have the same buckets."""
+    if one is None or one.bounds != other.bounds:
+        return other
+    counts = tuple(map(operator.add, one.counts, other.counts))
+    return Histogram(bounds=one.bounds, counts=counts, sum=one.sum + other.sum)
+
+
 def _storage_instrument(name: str, kind: Kind, labels: Sequence[str]) -> Instrument[Snapshot]:
     def read(snapshot: Snapshot) -> Iterable[Point]:
         histograms: dict[tuple[str, ...], Histogram] = {}
@@ -404,7 +433,8 @@ def _storage_instrument(name: str, kind: Kind, labels: Sequence[str]) -> Instrum
                 numbers[values] += metric.value
             # It has one for each kind of request of each of its parts: most stay empty for ever.
             elif metric.histogram is not None and metric.histogram.count:
-                histograms[values] = metric.histogram
+                found = histograms.get(values)
+                histograms[values] = _together(found, metric.histogram)
         return (histograms if kind == "histogram" else numbers).items()
 
     shown = tuple(f"storage_{label}" if label in _TAKEN_LABELS else label for label in labels)

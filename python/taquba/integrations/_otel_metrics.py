@@ -8,15 +8,16 @@ counters here: `.bucket` with an attribute `le` (jobs up to that bound, cumulati
 `taquba.integrations.prometheus`.
 
 Invariants:
-    1. All that one reader collects at a time is from one look.
-    2. Collecting never raises, and ends within 5 seconds or what the reader allows: a store that
-       cannot be looked at is `taquba.up` 0, and has no other values.
+    1. What is collected within 0.9 seconds is from one look, whichever readers ask.
+    2. Collecting never raises, and waits for a look 5 seconds or what the reader allows, and half a
+       second more: a store that cannot be looked at is `taquba.up` 0, and has no other values.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from time import monotonic
 from typing import Final, TypeVar, final
 
 from taquba import Histogram, __version__
@@ -48,6 +49,9 @@ __all__ = ["instrument_metrics"]
 _S = TypeVar("_S")
 
 _INFINITY: Final = "+Inf"
+
+# Longer than a collection takes, and shorter than the pause of a reader that asks each second.
+_LOOK_SECONDS: Final = 0.9
 
 
 def instrument_metrics(queues: Queues, meter_provider: MeterProvider | None = None) -> None:
@@ -97,27 +101,25 @@ _Sources = Sequence[tuple[tuple[str, ...], _S]]
 
 @final
 class _Looks:
-    """Looks at all stores: a new one when an instrument asks that has seen the last one."""
+    """Looks at all stores, each shared by all that ask soon after it."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._lock = threading.Lock()
         self._seen: Sequence[Seen] = ()
-        self._users: set[str] | None = None
+        self._fresh_until = float("-inf")
 
-    def of(self, user: str, options: CallbackOptions) -> Sequence[Seen]:
-        """Return the look of the collection under way.
+    def latest(self, options: CallbackOptions) -> Sequence[Seen]:
+        """Return the latest look, or take one.
 
         Args:
-            user: Name of the instrument.
             options: Say how long it may take.
         """
         with self._lock:
-            if self._users is None or user in self._users:
+            if monotonic() >= self._fresh_until:
                 timeout = min(TIMEOUT_SECONDS, options.timeout_millis / 1000)
                 self._seen = self._source.take_blocking(timeout)
-                self._users = set()
-            self._users.add(user)
+                self._fresh_until = monotonic() + _LOOK_SECONDS
             return self._seen
 
 
@@ -133,7 +135,7 @@ def _create(
 
     def observing(part: _Part) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(options: CallbackOptions) -> Iterator[Observation]:
-            sources = sources_of(looks.of(instrument.name + part.suffix, options))
+            sources = sources_of(looks.latest(options))
             for labels, value in points_of(instrument, sources):
                 attributes = dict(zip(names, labels, strict=True))
                 for more, number in part.numbers(value):

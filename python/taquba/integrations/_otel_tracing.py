@@ -25,7 +25,7 @@ from taquba._delivery import CoroutineFunction, message
 from taquba._redact import redact_text
 from taquba._taquba import Claim, RunOutcome, Step
 from taquba._tracing import Answer
-from taquba.exceptions import HeadersTooLargeError
+from taquba.exceptions import HeadersTooLargeError, TaqubaError
 from taquba.options import EnqueueOptions, NewJob
 from taquba.queue import Effects
 from taquba.worker import PermanentFailure, Postponed
@@ -70,6 +70,8 @@ _logger = logging.getLogger("taquba.tracing")
 
 _TEXT_MAX: Final = 1_024
 _QUEUE_NAME_MAX: Final = 255
+# What is no name is refused later. Nobody calls its methods here.
+_NO_NAME: Final = "(invalid)"
 
 # More than the recorded runs that are worked on at once, usually; a miss costs ten microseconds.
 _ORIGIN_COUNT_MAX: Final = 1_024
@@ -118,6 +120,7 @@ class OtelTracer:
         self._fields = tuple(sorted(propagator.fields))
         self.field = _FIELD if _FIELD in self._fields else self._fields[0]
         self._origins: dict[tuple[str | None, ...], _Origin] = {}
+        self._is_refusal_told = False
 
     def submit(
         self,
@@ -131,7 +134,7 @@ class OtelTracer:
         span = self._sending("submit", queue, len(runs))
         carried = self._carried_by(span)
         if carried:
-            runs = [(run_id, _with_headers(spec, carried)) for run_id, spec in runs]
+            runs = [(run_id, self._with_headers(spec, carried)) for run_id, spec in runs]
         if not span.is_recording():
             return call(runs)
         if len(runs) == 1:
@@ -145,12 +148,12 @@ class OtelTracer:
         if self._is_left_out():
             return call(jobs)
         span = self._sending("send", queue, len(jobs))
-        jobs = _told(jobs, self._carried_by(span))
+        jobs = self._told(jobs, self._carried_by(span))
         return _recorded(span, call, jobs) if span.is_recording() else call(jobs)
 
     def told(self, jobs: list[NewJob]) -> list[NewJob]:
         """Return jobs with headers that say what the caller works on."""
-        return _told(jobs, self._carried_by(get_current_span()))
+        return self._told(jobs, self._carried_by(get_current_span()))
 
     def step(self, step: Step, run: CoroutineFunction) -> Awaitable[Any]:
         """Have a step done. Its task is the step's own."""
@@ -216,6 +219,36 @@ class OtelTracer:
                 carried.clear()
         return carried
 
+    def _told(self, jobs: list[NewJob], carried: Mapping[str, str]) -> list[NewJob]:
+        """Return jobs with headers that say where they come from."""
+        if not carried:
+            return jobs
+        # Most jobs of a batch share their options.
+        given = {id(job.options): job.options for job in jobs}
+        told = {key: self._with_headers(options, carried) for key, options in given.items()}
+        return [replace(job, options=told[id(job.options)]) for job in jobs]
+
+    def _with_headers(self, work: _W, carried: Mapping[str, str]) -> _W:
+        """Return a run's or job's options with headers that say where it comes from.
+
+        As they are if somebody has said so before, if there is no room for more, or if the
+        propagator writes what no header may be.
+        """
+        headers = _merged(work.headers, carried)
+        if headers is work.headers:
+            return work
+        try:
+            return replace(work, headers=headers)
+        except HeadersTooLargeError:
+            return work
+        except TaqubaError as error:
+            # It would be so for each job.
+            if not self._is_refusal_told:
+                self._is_refusal_told = True
+                reason = redact_text(str(error))
+                _logger.warning("what the propagator writes is left out: %s", reason)
+            return work
+
     def _is_left_out(self) -> bool:
         # First what costs least: a span of the SDK that nobody records costs as much as a step.
         ratio = self._sample_ratio
@@ -225,7 +258,7 @@ class OtelTracer:
 
     def _sending(self, operation: str, queue: str, count: int) -> Span:
         # It was not checked yet.
-        name = str(queue)[:_QUEUE_NAME_MAX]
+        name = queue[:_QUEUE_NAME_MAX] if isinstance(queue, str) else _NO_NAME
         attributes = _attributes(name, operation, "send")
         if count != 1:
             attributes["messaging.batch.message_count"] = count
@@ -380,30 +413,6 @@ def _attributes(queue: str, operation: str, kind: str) -> dict[str, Any]:
         "messaging.operation.name": operation,
         "messaging.operation.type": kind,
     }
-
-
-def _told(jobs: list[NewJob], carried: Mapping[str, str]) -> list[NewJob]:
-    """Return jobs with headers that say where they come from."""
-    if not carried:
-        return jobs
-    # Most jobs of a batch share their options.
-    given = {id(job.options): job.options for job in jobs}
-    told = {key: _with_headers(options, carried) for key, options in given.items()}
-    return [replace(job, options=told[id(job.options)]) for job in jobs]
-
-
-def _with_headers(work: _W, carried: Mapping[str, str]) -> _W:
-    """Return a run's or job's options with headers that say where it comes from.
-
-    As they are if somebody has said so before, or if there is no room for more.
-    """
-    headers = _merged(work.headers, carried)
-    if headers is work.headers:
-        return work
-    try:
-        return replace(work, headers=headers)
-    except HeadersTooLargeError:
-        return work
 
 
 def _merged(headers: Mapping[str, str], carried: Mapping[str, str]) -> Mapping[str, str]:

@@ -6,21 +6,27 @@ loop behind `taquba.sync`: a queue answers on several loops. It works while the 
 is busy, which is when people look at metrics.
 
 Invariants:
-    1. Taking a look never raises, and ends within its timeout: what cannot be seen is `None`.
-    2. The figures of one store are of one moment, but for the ages, which follow at once.
+    1. Taking a look never raises, and ends half a second after its timeout at the latest: what
+       cannot be seen is `None`. One store that hangs takes nothing from the others.
+    2. The figures of one store are of one moment, but for the ages, which follow at once. An age
+       that does not read is left out, and no more.
+    3. That a store is down is told once, however many look at it.
 """
 
 import asyncio
 import concurrent.futures
 import logging
+import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
+from weakref import WeakKeyDictionary
 
 from taquba import Metrics, Queue, StorageMetric, sync
 from taquba._checks import check_instance, refuse
 from taquba._redact import redact_text
+from taquba.integrations._ownership import Ownership
 from taquba.queue._queue import wall_clock
 from taquba.sync._loop import loop
 
@@ -31,8 +37,13 @@ _logger = logging.getLogger("taquba.metrics")
 TIMEOUT_SECONDS: Final = 5.0
 """How long a look may take: half of what a scrape of Prometheus waits for."""
 
-# Of more queues than this the age of the oldest job would make a look expensive.
-_AGED_QUEUES_MAX: Final = 256
+# So much longer waits whoever waits for all stores: each of them ends by itself before.
+_GRACE_SECONDS: Final = 0.5
+
+# Each age reads a job, with its payload: of more queues a look would be expensive.
+_AGED_QUEUES_MAX: Final = 16
+_AGE_TIMEOUT_SECONDS: Final = 1.0
+_AGES_TIMEOUT_SECONDS: Final = 3.0
 
 Queues = Queue | sync.Queue | Mapping[str, Queue | sync.Queue]
 """An open queue; or several, by the name that each store is to have in the label `store`."""
@@ -87,29 +98,43 @@ class Source:
         self.label_names = ("store",) if isinstance(queues, Mapping) else ()
         self._stores = [_Store(name, queue) for name, queue in named.items()]
 
-    async def take(self) -> list[Seen]:
-        """Look at all stores at once, on the running loop."""
-        snapshots = await asyncio.gather(*(store.take() for store in self._stores))
+    async def take(self, within: float | None = None) -> list[Seen]:
+        """Look at all stores at once, on the running loop.
+
+        Args:
+            within: How long each may take, in seconds; `TIMEOUT_SECONDS` if absent.
+        """
+        seconds = TIMEOUT_SECONDS if within is None else within
+        snapshots = await asyncio.gather(*(store.take(seconds) for store in self._stores))
         return self._seen(snapshots)
 
-    def take_blocking(self, timeout: float = TIMEOUT_SECONDS) -> list[Seen]:
+    def take_blocking(self, timeout: float | None = None) -> list[Seen]:
         """Look at all stores, from any thread.
 
         Args:
-            timeout: How long it may take, in seconds.
+            timeout: How long each may take, in seconds; `TIMEOUT_SECONDS` if absent.
         """
+        seconds = TIMEOUT_SECONDS if timeout is None else timeout
         try:
-            taking = asyncio.run_coroutine_threadsafe(self.take(), loop())
+            events = loop()
         except RuntimeError as error:
             # The process is ending, or a blocking call was made inside taquba's own thread.
-            _logger.warning("no metrics: %s", error)
-            return self._seen([None] * len(self._stores))
+            return self._nothing(str(error))
+        looking = self.take(seconds)
         try:
-            return taking.result(timeout)
+            taking = asyncio.run_coroutine_threadsafe(looking, events)
+        except RuntimeError as error:
+            looking.close()
+            return self._nothing(str(error))
+        try:
+            return taking.result(seconds + _GRACE_SECONDS)
         except (TimeoutError, concurrent.futures.CancelledError):
             taking.cancel()
-            _logger.warning("no metrics: no answer within %g s", timeout)
-            return self._seen([None] * len(self._stores))
+            return self._nothing(f"no answer within {seconds:g} s")
+
+    def _nothing(self, reason: str) -> list[Seen]:
+        _logger.warning("no metrics: %s", reason)
+        return self._seen([None] * len(self._stores))
 
     def _seen(self, snapshots: Sequence[Snapshot | None]) -> list[Seen]:
         return [
@@ -126,43 +151,74 @@ class _Store:
         wrapped = queue.wrapped if isinstance(queue, sync.Queue) else queue
         check_instance("queue", wrapped, Queue)
         self._queue = wrapped
-        self._is_down = False
+        self._known = _known_of(wrapped)
 
-    async def take(self) -> Snapshot | None:
+    async def take(self, within: float) -> Snapshot | None:
         """Look at it; `None` if that fails."""
+        known = self._known
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                snapshot = await _look(self._queue)
+            snapshot = await _look(self._queue, known.ownership, within)
         except Exception as error:  # noqa: BLE001 - whatever it is, a look does not raise
             # Told once, not with each look.
-            if not self._is_down:
+            if not known.is_down:
                 _logger.warning("no metrics of %r: %s", self._queue, _reason(error))
-            self._is_down = True
+            known.is_down = True
             return None
-        self._is_down = False
+        known.is_down = False
         return snapshot
+
+
+@final
+class _Known:
+    """What is remembered of a queue from one look to the next, whoever takes them."""
+
+    def __init__(self) -> None:
+        self.ownership = Ownership()
+        self.is_down = False
+
+
+_known: WeakKeyDictionary[Queue, _Known] = WeakKeyDictionary()
+_known_lock = threading.Lock()
+
+
+def _known_of(queue: Queue) -> _Known:
+    with _known_lock:
+        return _known.setdefault(queue, _Known())
 
 
 def _reason(error: Exception) -> str:
     return redact_text(str(error)) or type(error).__name__
 
 
-async def _look(queue: Queue) -> Snapshot:
-    metrics = await queue.metrics()
+async def _look(queue: Queue, ownership: Ownership, within: float) -> Snapshot:
+    ends_at = asyncio.get_running_loop().time() + within
+    async with asyncio.timeout_at(ends_at):
+        metrics = await queue.metrics()
+    await ownership.check(queue, ends_at)
     storage: defaultdict[str, list[StorageMetric]] = defaultdict(list)
     for metric in metrics.storage:
         storage[metric.name].append(metric)
-    return Snapshot(metrics, await _ages(queue, metrics), storage)
+    return Snapshot(metrics, await _ages(queue, metrics, ends_at), storage)
 
 
-async def _ages(queue: Queue, metrics: Metrics) -> dict[str, float]:
+async def _ages(queue: Queue, metrics: Metrics, ends_at: float) -> dict[str, float]:
+    """Return the ages that are read in time, the longest lines first."""
     pending = {name: counts.pending_count for name, counts in metrics.stats.queues.items()}
     waiting = sorted(filter(pending.__getitem__, pending), key=pending.__getitem__, reverse=True)
-    names = waiting[:_AGED_QUEUES_MAX]
-    jobs = await asyncio.gather(*map(queue.oldest_pending, names))
-    now = wall_clock(queue)
-    ages = dict.fromkeys(set(pending) - set(waiting), 0.0)
-    for name, job in zip(names, jobs, strict=True):
+    ages = {name: 0.0 for name, count in pending.items() if not count}
+    clock = asyncio.get_running_loop().time
+    ends_at = min(ends_at, clock() + _AGES_TIMEOUT_SECONDS)
+    # One after another: each brings a payload into memory.
+    for name in waiting[:_AGED_QUEUES_MAX]:
+        if clock() >= ends_at:
+            break
+        try:
+            async with asyncio.timeout_at(min(ends_at, clock() + _AGE_TIMEOUT_SECONDS)):
+                job = await queue.oldest_pending(name)
+        except Exception as error:  # noqa: BLE001 - all else is shown all the same
+            _logger.debug("no age of the queue %r: %s", name, _reason(error))
+            continue
+        now = wall_clock(queue)
         since = now if job is None else max(job.enqueued_at, job.run_at or job.enqueued_at)
         ages[name] = max(0.0, (now - since).total_seconds())
     return ages

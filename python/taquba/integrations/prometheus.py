@@ -4,8 +4,8 @@ Pulled: nothing is counted for Prometheus before it asks, and then one look at t
 it. See `docs/metrics.md` for the list of the metrics.
 
 Invariants:
-    1. A scrape never raises, and ends within 5 seconds: a store that cannot be looked at is
-       `taquba_up 0`, and all else is shown all the same.
+    1. A scrape never raises, and waits for a look 5.5 seconds at the most: a store that cannot be
+       looked at is `taquba_up 0`, and all else is shown all the same.
     2. A family of metrics is shown once, however many queues there are.
 """
 
@@ -97,7 +97,7 @@ async def exposition(queues: Queues) -> bytes:
     """
     source = Source(queues)
     taken = _Taken(source.label_names, await source.take())
-    # A thousand queues are half a second of text: not on the event loop.
+    # Families and text of a thousand queues are half a second: not on the event loop.
     return await asyncio.to_thread(generate_latest, taken)
 
 

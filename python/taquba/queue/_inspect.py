@@ -134,7 +134,10 @@ class Inspection(Connection):
         return read_attempts(await self._job(job_id))
 
     async def oldest_pending(self, queue: str) -> JobInfo | None:
-        """Read the pending job of a queue that was enqueued first, whatever its priority.
+        """Read the pending job of a queue that is first in line, whatever its priority.
+
+        A reader goes by ids: a job that was requeued, and a later step of a run, stands where it
+        stood at first. It has no index, either: behind many jobs of other queues it takes long.
 
         Args:
             queue: Queue name.
@@ -147,9 +150,8 @@ class Inspection(Connection):
             FencedError: Another process owns this store now.
             ClosedError: The queue is closed.
         """
-        port = self.port()
-        page, _ = await port.call(port.native.oldest_pending, queue)
-        return read_job(page[0]) if page else None
+        page = await self.list_jobs(queue, JobState.PENDING, limit=1)
+        return page.jobs[0] if page.jobs else None
 
     async def get_run(self, run_id: str) -> RunStatus:
         """Read where a run is in its life.

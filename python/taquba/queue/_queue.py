@@ -41,7 +41,7 @@ from taquba.options import (
 from taquba.queue._connection import Opening
 from taquba.queue._effects import Effects, staged
 from taquba.queue._inspect import Inspection
-from taquba.queue._job import JobCancelled
+from taquba.queue._job import JobCancelled, JobInfo, read_job
 from taquba.queue._kv import KvWriting
 from taquba.queue._metrics import Metrics, read_metrics
 from taquba.store import StoreLike, resolve
@@ -529,6 +529,28 @@ class Queue(Inspection, KvWriting):
             total += count
             if count < _taquba.PURGE_COUNT_MAX:
                 return total
+
+    async def oldest_pending(self, queue: str) -> JobInfo | None:
+        """Read the pending job of a queue that is first in line, whatever its priority.
+
+        That is the one that was enqueued, requeued or became a step first. A job that waited for a
+        retry or its time comes back to its old place. Of more than 1,024 priorities the most urgent
+        are looked at.
+
+        Args:
+            queue: Queue name.
+
+        Returns:
+            The job, without its payload; `None` if none is pending.
+
+        Raises:
+            InvalidQueueNameError: `queue` is not a queue name.
+            FencedError: Another process owns this store now.
+            ClosedError: The queue is closed.
+        """
+        port = self.port()
+        page, _ = await port.call(port.native.oldest_pending, queue)
+        return read_job(page[0]) if page else None
 
     async def metrics(self) -> Metrics:
         """Read everything that is measured, since the store was opened.

@@ -49,6 +49,9 @@ pub const LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Index entries looked at for one page of jobs: bounds how long a page holds up everybody else.
 pub const LIST_EXAMINED_MAX: usize = 10_000;
 
+/// Priorities looked at for the job that has waited longest: whoever has more of them uses them as dates.
+pub const LANES_EXAMINED_MAX: usize = 1_024;
+
 /// Rows of memos deleted at once after a run's end.
 pub const MEMO_SWEEP_COUNT_MAX: usize = 10_000;
 

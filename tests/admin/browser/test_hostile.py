@@ -67,6 +67,7 @@ def test_a_run_that_failed_in_its_first_step_is_submitted_again(
     page = open_page(served.hostile)
 
     page.locator("[data-kind=dead]").get_by_role("button", name="Submit again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Submit again").click()
 
     told = page.get_by_role("status").filter(has_text=f"Submitted again as {RUN}-retry-1")
     expect(told).to_be_visible()

@@ -4,7 +4,16 @@ import pytest
 from starlette.applications import Starlette
 
 from taquba.admin._endpoint import Endpoint
-from tests.admin.security.asking import HOST, REMOTE, TOKEN, Headers, ask
+from tests.admin.security.asking import (
+    HOST,
+    LOCAL,
+    REMOTE,
+    TOKEN,
+    Headers,
+    ask,
+    asking,
+    scope_of,
+)
 from tests.admin.security.conftest import Site
 from tests.admin.security.routes import PLACED, body_of, name_of, target_of
 
@@ -145,6 +154,12 @@ FORWARDED: list[tuple[str, str]] = [
     ("x-real-ip", "127.0.0.1"),
     ("X-REAL-IP", "127.0.0.1"),
     ("X-Forwarded-For", ""),
+    ("via", "1.1 proxy"),
+    ("cf-connecting-ip", "192.0.2.7"),
+    ("true-client-ip", "192.0.2.7"),
+    ("x-client-ip", "127.0.0.1"),
+    ("x-original-host", "localhost"),
+    ("x-original-url", "/"),
 ]
 
 # Pairs of what an app was told and what comes.
@@ -267,6 +282,15 @@ async def test_what_a_proxy_passed_on_is_not_from_this_machine(
 
     assert answer.status == 403
     assert answer.code == "forbidden-client"
+
+
+async def test_what_speaks_http_1_0_may_be_a_proxy(app: Starlette) -> None:
+    scope = {**scope_of("GET", INFO, [("host", HOST)], LOCAL, "http"), "http_version": "1.0"}
+
+    async with asking(app, scope) as answer:
+        await answer.ended.wait()
+
+    assert (answer.status, answer.code) == (403, "forbidden-client")
 
 
 async def test_with_a_token_others_may_ask_through_a_proxy(guarded: Starlette) -> None:

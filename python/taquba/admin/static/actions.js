@@ -29,7 +29,14 @@ export function wakeRun(runId) {
   });
 }
 
-/** A waiting run goes on now; a failed one is submitted again. */
+/** A failed run is submitted again, as a run of its own. */
+export async function submitAgain(runId) {
+  const facts = ["It begins anew with the same input, under another id. What it did before it failed is done again."];
+  if (!(await ask({ title: `Submit run ${runId} again?`, facts, verb: "Submit again" }))) return false;
+  return retryRun(runId);
+}
+
+/** A waiting run goes on now. */
 export function retryRun(runId) {
   return attempt(async () => {
     const answer = await post("run/retry", { run_id: runId });

@@ -47,7 +47,6 @@ pub(super) const fn reads_rows(command: &Command) -> bool {
             | Command::GetResult { .. }
             | Command::ListMemos { .. }
             | Command::ReadMemo { .. }
-            | Command::OldestPending { .. }
             | Command::KvGet { .. }
             | Command::KvScan(_)
     )
@@ -147,9 +146,6 @@ impl Answers {
                 let place = MemoPlace { row, step_number: *step_number, key: *key };
                 self.memo(&place).await.map(Reply::Value)
             }
-            Command::OldestPending { queue } => {
-                self.oldest_pending(queue, moment).await.map(Reply::Jobs)
-            }
             Command::KvGet { key } => read::value(&self.rows, path, key).await.map(Reply::Value),
             Command::KvScan(range) => {
                 check_count("limit", range.count_max, LIST_COUNT_MAX)?;
@@ -245,19 +241,6 @@ impl Answers {
         };
         self.rows.scan(behind(keys::JOB, listing.after), &mut visit).await?;
         Ok(page)
-    }
-
-    /// The pending job whose id is the lowest: rows are numbered as they are made.
-    async fn oldest_pending(&self, queue: &QueueName, moment: Moment) -> Result<JobPage> {
-        let (state, count_max) = (Some(JobState::Pending), 1);
-        let mut listing = Listing { queue, state, after: None, count_max };
-        loop {
-            let page = self.jobs(&listing, moment).await?;
-            if !page.jobs.is_empty() || page.next.is_none() {
-                return Ok(JobPage { next: None, ..page });
-            }
-            listing.after = page.next;
-        }
     }
 
     pub(super) async fn queue_name(&self, index: u32) -> Result<QueueName> {
@@ -414,6 +397,7 @@ const fn call_of(command: &Command) -> &'static str {
         Command::AwaitRun { .. } => "await_outcome",
         Command::Subscribe { .. } | Command::Unsubscribe { .. } => "run_worker",
         Command::Metrics => "metrics",
+        Command::OldestPending { .. } => "oldest_pending",
         Command::Withdraw { .. }
         | Command::GetJob { .. }
         | Command::ListJobs { .. }
@@ -422,7 +406,6 @@ const fn call_of(command: &Command) -> &'static str {
         | Command::GetResult { .. }
         | Command::ListMemos { .. }
         | Command::ReadMemo { .. }
-        | Command::OldestPending { .. }
         | Command::KvGet { .. }
         | Command::KvScan(_)
         | Command::Owner

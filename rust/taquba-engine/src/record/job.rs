@@ -37,6 +37,17 @@ pub struct Body {
 }
 
 impl Body {
+    /// When its first delivery began. `under_way_ms` is when the one under way did, which is in no history
+    /// yet; `None` if the first one is not known any more.
+    #[must_use]
+    pub fn first_began_at_ms(&self, under_way_ms: Option<u64>) -> Option<u64> {
+        match self.history.first() {
+            None => under_way_ms,
+            Some(first) if first.number == 1 => first.started_at_ms,
+            Some(_) => None,
+        }
+    }
+
     /// Bytes that keeping this body costs.
     #[must_use]
     pub fn size_bytes(&self) -> usize {

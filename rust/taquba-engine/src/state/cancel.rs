@@ -144,7 +144,7 @@ impl State {
         let BodyWork::Step { run_id } = &body.work else {
             unreachable!("only a step's run is cancelled")
         };
-        let ended = self.end_of(row, body, began_at_ms, TerminalStatus::Cancelled, now);
+        let ended = self.end_of(row, body, began_at_ms, TerminalStatus::Cancelled, None, now);
         let notification = self.end_without_row(row, run_id, &ended, tells_hook, now, fx);
         self.remove_cancelled(row);
         notification
@@ -184,7 +184,9 @@ impl State {
         if let Verdict::Step(outcome) = verdict {
             disown(outcome, fx);
         }
-        self.end_cancelled(lease.row, Some(lease.started_at_ms), now, fx);
+        let is_seen = !matches!(verdict, Verdict::Unseen);
+        let began_at_ms = Some(lease.started_at_ms).filter(|_| is_seen);
+        self.end_cancelled(lease.row, began_at_ms, now, fx);
         true
     }
 

@@ -13,7 +13,7 @@ use super::paged::Paged;
 use crate::command::TerminalStatuses;
 use crate::error::{Error, Result};
 use crate::ids::QueueName;
-use crate::limits::QUEUES_COUNT_MAX;
+use crate::limits::{LANES_EXAMINED_MAX, QUEUES_COUNT_MAX};
 use crate::metrics::QueueMeasures;
 use crate::options::QueueConfig;
 use crate::record::{QueueCounts, QueueRow, Row, keys};
@@ -51,9 +51,10 @@ impl Ready {
         Some(row)
     }
 
-    /// The row of the one that came first, whatever its priority.
+    /// The row of the one that came first, of those with the most urgent priorities.
     pub fn oldest(&self) -> Option<u64> {
-        let firsts = self.lanes.values().filter_map(|lane| lane.range_from(0).next());
+        let urgent = self.lanes.values().take(LANES_EXAMINED_MAX);
+        let firsts = urgent.filter_map(|lane| lane.range_from(0).next());
         firsts.min_by_key(|(order, _)| *order).map(|(_, row)| *row)
     }
 

@@ -299,8 +299,8 @@ impl State {
             StepOutcome::Cancel { reason } => (TerminalStatus::Cancelled, None, Some(reason)),
         };
         let error = error.as_deref().map(|text| Box::from(cut_text(text, ERROR_TEXT_BYTES_MAX)));
-        let ended = self.end_of(row, body, Some(lease.started_at_ms), status, now);
-        let ended = EndedRun { result, error, ..ended };
+        let ended = self.end_of(row, body, Some(lease.started_at_ms), status, error, now);
+        let ended = EndedRun { result, ..ended };
         if self.end_run(row, run_id, &ended, now, fx) {
             self.become_notification(row, notification_of(run_id, &ended), now);
         } else {
@@ -324,7 +324,7 @@ impl State {
             dedup_key: None,
             last_error: None,
             history: Vec::new(),
-            trail: self.trail_behind(row, body, Some(lease.started_at_ms), now),
+            trail: self.trail_behind(row, body, Some(lease.started_at_ms), None, now),
             work: body.work.clone(),
         })
     }
@@ -360,8 +360,8 @@ impl State {
         now: Now,
         fx: &mut Effects,
     ) {
-        let ended = self.end_of(row, body, None, TerminalStatus::Failed, now);
-        let ended = EndedRun { error: body.last_error.clone(), ..ended };
+        let error = body.last_error.clone();
+        let ended = self.end_of(row, body, None, TerminalStatus::Failed, error, now);
         self.end_without_row(row, run_id, &ended, false, now, fx);
     }
 

@@ -76,7 +76,7 @@ impl State {
                 self.retry(row, ended(AttemptEnd::Released, error), Start::Now, now, fx);
             }
             Verdict::Unseen => self.unclaim(&lease, now, fx),
-            Verdict::Postpone { delay } => self.postpone(row, delay, now, fx),
+            Verdict::Postpone { delay } => self.postpone(&lease, delay, now, fx),
             Verdict::Step(outcome) => self.settle_step(row, &body, &lease, outcome, now, fx),
         }
         self.apply_effects(effects, now, fx);
@@ -131,9 +131,10 @@ impl State {
     }
 
     /// Makes a job wait that its holder could not begin: its attempt does not count.
-    fn postpone(&mut self, row: u64, delay: Duration, now: Now, fx: &mut Effects) {
+    fn postpone(&mut self, lease: &Lease, delay: Duration, now: Now, fx: &mut Effects) {
+        let row = lease.row;
         if self.job(row).is_cancel_requested {
-            return self.end_cancelled(row, None, now, fx);
+            return self.end_cancelled(row, Some(lease.started_at_ms), now, fx);
         }
         let entry = self.job_mut(row);
         entry.attempts -= 1;

@@ -1,7 +1,7 @@
 // The overview: what is stuck, since when, why, and the button that makes it go on; then every
 // queue, and the last hour.
 
-import { button, cancelJob, cancelRun, requeueJob, requeueMatching, retryRun, wakeJob, wakeRun } from "../actions.js";
+import { button, cancelJob, cancelRun, requeueJob, requeueMatching, retryRun, submitAgain, wakeJob, wakeRun } from "../actions.js";
 import { get } from "../api.js";
 import { charts } from "../charts.js";
 import { count, fill, h, refill, sentence, several } from "../dom.js";
@@ -116,7 +116,7 @@ function actionButton({ action, kind, run_id: runId, job_id: jobId, queue }, inf
   }
   // A run that has failed is submitted by the runtime of its queue, which may be elsewhere.
   if (action === "retry" && runId && info.can_submit_runs.includes(queue)) {
-    return button("Submit again", () => retryRun(runId));
+    return button("Submit again…", () => submitAgain(runId));
   }
   if (action === "cancel" && runId) return button("Cancel…", () => cancelRun(runId));
   if (action === "cancel" && jobId) return button("Cancel…", () => cancelJob(jobId));

@@ -1,7 +1,7 @@
 // One run: what it does now and why, its steps as a timeline, its deliveries, headers, payload,
 // result and memos, and what one can do about it.
 
-import { button, cancelRun, retryRun, wakeRun } from "../actions.js";
+import { button, cancelRun, submitAgain, wakeRun } from "../actions.js";
 import { get } from "../api.js";
 import { code, copyButton, count, fill, h, refill, size } from "../dom.js";
 import { isDialogOpen } from "../dialog.js";
@@ -50,10 +50,12 @@ export function runPage(context) {
   return { title: `Run ${runId}`, element: h("div", {}, top, rest) };
 }
 
-function view({ run, steps, attempts }, info, again) {
+function view({ run, steps, attempts, is_repeatable: isKept }, info, again) {
+  // By a runtime that is here.
+  const canRepeat = isKept && info.can_submit_runs.includes(run.queue);
   const title = ["Run ", code(run.run_id), " ", copyButton(run.run_id, "the run id")];
   return [
-    heading(title, mark(run.state), info.can_act ? buttons(run, info, again) : []),
+    heading(title, mark(run.state), info.can_act ? buttons(run, canRepeat, again) : []),
     story(run, attempts),
     summary(run),
     section("Steps", steps.length ? timeline(run, steps, attempts) : "Its steps are not kept."),
@@ -62,21 +64,16 @@ function view({ run, steps, attempts }, info, again) {
   ];
 }
 
-function buttons(run, info, again) {
+function buttons(run, canRepeat, again) {
   const id = run.run_id;
   const isRetry = run.attempts > 0 && run.last_error !== null;
   const word = isRetry ? "Retry now" : "Wake now";
   const danger = { tone: "danger" };
   return [
     run.state === "scheduled" && button(word, () => wakeRun(id), again, { tone: "primary" }),
-    isRepeatable(run, info) && button("Submit again", () => retryRun(id), again, { tone: "primary" }),
+    canRepeat && button("Submit again…", () => submitAgain(id), again, { tone: "primary" }),
     !ENDED.has(run.state) && button("Cancel…", () => cancelRun(id), again, danger),
   ].filter(Boolean);
-}
-
-// A run that failed in its first step, whose input is kept with the dead job, by a runtime that is here.
-function isRepeatable(run, info) {
-  return run.state === "failed" && run.step_number === 0 && info.can_submit_runs.includes(run.queue);
 }
 
 // One sentence: what it does now, and why.

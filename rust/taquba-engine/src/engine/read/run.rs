@@ -98,38 +98,37 @@ async fn run_info(
     match (&view.step, value) {
         (Some(step), Some(value)) => {
             let stored = decode_job(path, step.job_id.row, &value)?;
-            live_run_info(path, view, stored)
+            Ok(live_run_info(view, stored))
         }
         (None, Some(value)) => {
             let stored = decode_run(path, &view.run_id, &value)?;
-            ended_run_info(path, view, stored)
+            ended_run_info(view, stored)
         }
         // Its step is gone: it has ended since somebody asked.
         (_, None) => {
             let stored = run_row(rows, path, &view.run_id).await?;
-            ended_run_info(path, view, stored)
+            ended_run_info(view, stored)
         }
     }
 }
 
 /// What there is to know of a live run. Its row may be about a later step by now: what holds for all
 /// of them is taken from it, and what belongs to one only if it is that one.
-fn live_run_info(path: &str, view: RunView, stored: JobRow<Body>) -> Result<RunInfo> {
+fn live_run_info(view: RunView, stored: JobRow<Body>) -> RunInfo {
     let step = view.step.expect("the caller looked");
     let is_current = stored.turn == step.job_id.turn;
     let row = step.job_id.row;
-    let steps = steps_of(row, stored.turn, &stored.body.trail);
-    let mut steps = steps.map_err(|error| damaged(path, &format!("job row {row}"), &error))?;
-    let first = stored.body.history.first().and_then(|attempt| attempt.started_at_ms);
+    let mut steps = steps_of(row, stored.turn, &stored.body.trail);
+    let under_way_ms = step.claimed_at_ms.filter(|_| is_current);
     steps.push(StepInfo {
         job_id: JobId { row, turn: stored.turn },
         ready_at_ms: stored.body.enqueued_at_ms,
-        started_at_ms: first.or(step.claimed_at_ms.filter(|_| is_current)),
+        started_at_ms: stored.body.first_began_at_ms(under_way_ms),
         ended_at_ms: None,
         attempts: if is_current { step.attempts } else { stored.attempts },
         error: stored.body.last_error.clone(),
     });
-    Ok(RunInfo {
+    RunInfo {
         run_id: view.run_id,
         queue: view.queue,
         state: RunState::of_step(step.state, step.is_cancel_requested),
@@ -148,16 +147,14 @@ fn live_run_info(path: &str, view: RunView, stored: JobRow<Body>) -> Result<RunI
         ended_at_ms: None,
         error: None,
         steps,
-    })
+    }
 }
 
-fn ended_run_info(path: &str, view: RunView, stored: RunRow) -> Result<RunInfo> {
+fn ended_run_info(view: RunView, stored: RunRow) -> Result<RunInfo> {
     // A live one has taken over its id since somebody asked: the one that was asked for is forgotten.
     let gone = || Error::RunNotFound { run_id: view.run_id.to_string() };
     let ended = stored.ended.filter(|_| stored.row == view.row).ok_or_else(gone)?;
-    let what = || format!("the record of run `{}`", view.run_id);
-    let steps = steps_of(view.row, ended.final_step.saturating_add(1), &ended.trail)
-        .map_err(|error| damaged(path, &what(), &error))?;
+    let steps = steps_of(view.row, ended.final_step.saturating_add(1), &ended.trail);
     Ok(RunInfo {
         run_id: view.run_id,
         queue: view.queue,
@@ -173,10 +170,14 @@ fn ended_run_info(path: &str, view: RunView, stored: RunRow) -> Result<RunInfo> 
     })
 }
 
-/// The steps of a trail that ends before the step of this number.
-fn steps_of(row: u64, next_turn: u32, trail: &Trail) -> Result<Vec<StepInfo>, Undecodable> {
-    let trail = trail.steps()?;
-    let step = |(turn, past): (u32, PastStep)| StepInfo {
+/// The steps of a trail that ends before the step of this number. One that does not read hides nothing else
+/// of its run.
+fn steps_of(row: u64, next_turn: u32, trail: &Trail) -> Vec<StepInfo> {
+    let trail = trail.steps().unwrap_or_else(|error| {
+        tracing::warn!(row, error = error.0, "the steps behind a run do not read");
+        Vec::new()
+    });
+    let step = |(past, turn): (PastStep, u32)| StepInfo {
         job_id: JobId { row, turn },
         ready_at_ms: past.ready_at_ms,
         started_at_ms: past.began_after_ms.map(|ms| past.ready_at_ms.saturating_add(ms)),
@@ -185,7 +186,7 @@ fn steps_of(row: u64, next_turn: u32, trail: &Trail) -> Result<Vec<StepInfo>, Un
         error: past.error,
     };
     let count = u32::try_from(trail.len()).expect("a row has fewer than 2^32 steps");
-    Ok((next_turn.saturating_sub(count)..).zip(trail).map(step).collect())
+    trail.into_iter().zip(next_turn.saturating_sub(count)..).map(step).collect()
 }
 
 /// The result of a run that succeeded.

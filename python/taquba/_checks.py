@@ -39,7 +39,11 @@ __all__ = [
 Seconds = float | timedelta
 """A duration, as users give it."""
 
-_PRIORITY_MAX: Final = 2**32 - 1
+PRIORITY_MAX: Final = 2**32 - 1
+"""The largest priority."""
+
+PORT_MAX: Final = 65_535
+"""The largest port."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -95,8 +99,8 @@ def check_between(name: str, value: object, minimum: timedelta, maximum: timedel
 def check_priority(name: str, value: int) -> None:
     """Refuse a priority that does not fit 32 bits."""
     _check_number(name, value)
-    if not 0 <= value <= _PRIORITY_MAX:
-        refuse(name, value, f"give 0 to {_PRIORITY_MAX}; lower is claimed first")
+    if not 0 <= value <= PRIORITY_MAX:
+        refuse(name, value, f"give 0 to {PRIORITY_MAX}; lower is claimed first")
 
 
 def check_batch(count: int) -> None:

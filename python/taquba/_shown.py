@@ -11,13 +11,16 @@ Invariants:
 import enum
 import re
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from taquba._redact import redact_headers, redact_text
 
-__all__ = ["NO_ERROR", "blanked", "has_error", "instant", "record", "shown_error"]
+if TYPE_CHECKING:
+    from taquba.queue import JobInfo
+
+__all__ = ["NO_ERROR", "ErrorGroup", "blanked", "has_error", "instant", "record", "shown_error"]
 
 NO_ERROR: Final = "no error text"
 """What stands for an error without a text."""
@@ -71,6 +74,39 @@ def has_error(text: str | None, wanted: str) -> bool:
     """Return whether an error holds a text, in itself or without its numbers and ids."""
     shown = shown_error(text)
     return wanted in shown or wanted in blanked(shown)
+
+
+@final
+@dataclass(slots=True)
+class ErrorGroup:
+    """Dead jobs of one queue that died of the same.
+
+    Args:
+        error: What they have in common.
+        queue: Their queue.
+        job_id: One of them.
+        count: How many there are.
+        first_at: When the first one died.
+        last_at: When the last one did.
+    """
+
+    error: str
+    queue: str
+    job_id: str
+    count: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+
+    def add(self, job: "JobInfo") -> None:
+        """Count one more."""
+        self.count += 1
+        if job.ended_at is not None:
+            self.first_at = min(self.first_at or job.ended_at, job.ended_at)
+            self.last_at = max(self.last_at or job.ended_at, job.ended_at)
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as JSON has it. Its error was redacted before it was blanked."""
+        return {**record(self), "error": self.error}
 
 
 def _value(name: str, value: object) -> object:

@@ -6,8 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from taquba.admin import _guard
-from taquba.cli._owner import is_loopback
+from taquba._loopback import is_loopback
 from tests.cli.conftest import Taquba
 
 TOKEN = "a-token-of-32-characters-or-more"  # noqa: S105 - opens nothing
@@ -210,6 +209,5 @@ def test_loopback_is_known_by_its_names_and_addresses() -> None:
     # A name server may lead it elsewhere.
     others += ["a.localhost", "localhost."]
 
-    for known in (is_loopback, _guard.is_loopback):
-        assert [host for host in [*loopback, "LOCALHOST"] if not known(host)] == []
-        assert [host for host in others if known(host)] == []
+    assert [host for host in [*loopback, "LOCALHOST"] if not is_loopback(host)] == []
+    assert [host for host in others if is_loopback(host)] == []

@@ -7,12 +7,10 @@ Invariants:
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, final
+from typing import Final
 
 from taquba import _shown
-from taquba._shown import blanked, has_error, shown_error
+from taquba._shown import ErrorGroup, blanked, has_error, shown_error
 from taquba.admin._refusal import Refusal
 from taquba.admin._requests import Asked
 from taquba.admin._scan import EXAMINED_MAX, scan_jobs
@@ -43,33 +41,6 @@ async def dead(site: Site, asked: Asked) -> Mapping[str, object]:
     }
 
 
-@final
-@dataclass(slots=True)
-class _Group:
-    error: str
-    queue: str
-    job_id: str
-    count: int = 0
-    first_at: datetime | None = None
-    last_at: datetime | None = None
-
-    def add(self, job: JobInfo) -> None:
-        self.count += 1
-        if job.ended_at is not None:
-            self.first_at = min(self.first_at or job.ended_at, job.ended_at)
-            self.last_at = max(self.last_at or job.ended_at, job.ended_at)
-
-    def shown(self) -> dict[str, object]:
-        return {
-            "error": self.error,
-            "count": self.count,
-            "queue": self.queue,
-            "first_at": _shown.instant(self.first_at),
-            "last_at": _shown.instant(self.last_at),
-            "job_id": self.job_id,
-        }
-
-
 async def groups(site: Site, asked: Asked) -> Mapping[str, object]:
     """Group dead jobs by their error, the largest group first."""
     queue = asked.query["queue"]
@@ -77,7 +48,7 @@ async def groups(site: Site, asked: Asked) -> Mapping[str, object]:
     counts = [(one.dead_count, name) for name, one in stats.items() if one.dead_count]
     largest = [name for _, name in sorted(counts, reverse=True)]
     names = largest[:_QUEUE_COUNT_MAX] if queue is None else [queue]
-    found: dict[tuple[str, str], _Group] = {}
+    found: dict[tuple[str, str], ErrorGroup] = {}
     examined, is_complete = 0, len(names) == len(largest) or queue is not None
     for name in names:
         room = EXAMINED_MAX - examined
@@ -89,7 +60,7 @@ async def groups(site: Site, asked: Asked) -> Mapping[str, object]:
         is_complete = is_complete and scanned.cursor is None
         for job in scanned.found:
             error = blanked(shown_error(job.last_error))
-            found.setdefault((name, error), _Group(error, name, job.job_id)).add(job)
+            found.setdefault((name, error), ErrorGroup(error, name, job.job_id)).add(job)
     shown = sorted(found.values(), key=lambda group: -group.count)
     return {
         "groups": [group.shown() for group in shown],

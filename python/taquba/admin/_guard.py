@@ -22,10 +22,12 @@ from typing import Final, final
 
 from starlette.requests import Request
 
+from taquba._checks import PORT_MAX
+from taquba._loopback import is_loopback
 from taquba.admin._refusal import Refusal
 from taquba.admin._sessions import Sessions, unauthorized
 
-__all__ = ["COOKIE", "CSRF_HEADER", "Guard", "Identity", "is_host", "is_loopback"]
+__all__ = ["COOKIE", "CSRF_HEADER", "Guard", "Identity", "is_host"]
 
 COOKIE: Final = "taquba_session"
 CSRF_HEADER: Final = "x-taquba-csrf"
@@ -33,7 +35,6 @@ CSRF_HEADER: Final = "x-taquba-csrf"
 _HOST: Final = re.compile(
     r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252})(?::([0-9]{1,5}))?"
 )
-_PORT_MAX: Final = 65_535
 # What proxies add, or change: many speak HTTP/1.0 to what is behind them.
 _FORWARDED: Final = frozenset(
     {"forwarded", "via", "x-real-ip", "x-client-ip", "cf-connecting-ip", "true-client-ip"}
@@ -159,22 +160,10 @@ class Guard:
         return not self._hosts or bool({host, name} & self._hosts) or is_loopback(name)
 
 
-def is_loopback(name: str) -> bool:
-    """Return whether a name or an address is this machine's own."""
-    if name.lower() == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
 def is_host(text: str) -> bool:
     """Return whether a text is a host name or an address, with or without a port."""
     match = _HOST.fullmatch(text)
-    if match is None or int(match[2] or 0) > _PORT_MAX:
+    if match is None or int(match[2] or 0) > PORT_MAX:
         return False
     if not text.startswith("["):
         return True

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from taquba import _taquba
+from taquba._checks import PRIORITY_MAX
 from taquba.admin._fields import Base64, Field, Number, Text, TextMap, Whole, refuse
 
 __all__ = [
@@ -24,7 +25,6 @@ _SECONDS_MAX: Final = _taquba.DURATION_MAX.total_seconds()
 _JOB_ID_BYTES_MAX: Final = 64
 _CURSOR_BYTES_MAX: Final = 4_096
 _HEADER_COUNT_MAX: Final = 64
-_PRIORITY_MAX: Final = 2**32 - 1
 _LIMIT_DEFAULT: Final = 50
 
 # Checked by the package too; the longest ones are refused before they get there.
@@ -44,7 +44,7 @@ HEADERS: Final = Field("headers", TextMap(_HEADER_COUNT_MAX), "String metadata."
 
 _PAYLOAD: Final = Field("payload", Text(_taquba.PAYLOAD_BYTES_MAX), "The payload, as text.")
 _PAYLOAD_BASE64: Final = Field("payload_base64", Base64(), "The same as base64; instead of it.")
-_PRIORITY: Final = Field("priority", Whole(0, _PRIORITY_MAX), "Lower is claimed first.")
+_PRIORITY: Final = Field("priority", Whole(0, PRIORITY_MAX), "Lower is claimed first.")
 _MAX_ATTEMPTS: Final = Field(
     "max_attempts", Whole(1, _taquba.MAX_ATTEMPTS_MAX), "Deliveries before it is given up."
 )

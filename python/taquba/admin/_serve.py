@@ -14,13 +14,12 @@ from typing import Final, final
 import uvicorn
 from starlette.applications import Starlette
 
-from taquba._checks import check_count, check_instance, refuse
+from taquba._checks import PORT_MAX, check_count, check_instance, refuse
+from taquba._loopback import is_loopback
 from taquba.admin._app import site_of
-from taquba.admin._guard import is_loopback
 
 __all__ = ["serve"]
 
-_PORT_MAX: Final = 65_535
 _SHUTDOWN_SECONDS: Final = 3
 
 
@@ -52,7 +51,7 @@ async def serve(
     """
     site = site_of(app)
     check_instance("host", host, str)
-    check_count("port", port, _PORT_MAX, 0)
+    check_count("port", port, PORT_MAX, 0)
     if not site.sessions.has_token and not is_loopback(host):
         refuse("host", host, "give `create_app` a token, or listen on 127.0.0.1")
     with await _listener(host, port) as listener:

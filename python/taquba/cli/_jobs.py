@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from taquba._checks import PRIORITY_MAX
 from taquba.cli import _batches
 from taquba.cli._acting import act_on_each, say
 from taquba.cli._blocks import Block, Column, Record, Table
@@ -20,7 +21,6 @@ from taquba.queue import JobState
 __all__ = ["COMMAND", "add_job_options", "attempts_table", "job_fields", "jobs_table"]
 
 _STATES: Final = [state.value for state in JobState]
-_PRIORITY_MAX: Final = 2**32 - 1
 _ATTEMPTS_MAX: Final = 1_000_000
 
 
@@ -197,7 +197,7 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
         "--header", type=header, action="append", default=[], metavar="NAME=VALUE", help="metadata"
     )
     parser.add_argument(
-        "--priority", type=count(0, _PRIORITY_MAX), metavar="N", help="lower is claimed first"
+        "--priority", type=count(0, PRIORITY_MAX), metavar="N", help="lower is claimed first"
     )
     parser.add_argument("--delay", type=seconds, metavar="DURATION", help="not before, such as 15m")
     parser.add_argument(

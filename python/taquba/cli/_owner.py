@@ -8,7 +8,6 @@ Invariants:
 """
 
 import http.client
-import ipaddress
 import json
 import urllib.error
 import urllib.request
@@ -16,10 +15,11 @@ from collections.abc import Mapping
 from typing import Any, Final, final
 from urllib.parse import urlencode, urlsplit
 
+from taquba._loopback import is_loopback
 from taquba.cli._command import CommandError
 from taquba.cli._wire import Json
 
-__all__ = ["Owner", "is_loopback"]
+__all__ = ["Owner"]
 
 # A look at a queue of a million jobs takes seconds.
 _TIMEOUT_SECONDS: Final = 60.0
@@ -27,7 +27,6 @@ _ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
 _CSRF_HEADER: Final = "X-Taquba-CSRF"
 _JSON: Final = "application/json"
 _NDJSON: Final = "application/x-ndjson"
-_LOCAL_NAME: Final = "localhost"
 
 
 @final
@@ -166,18 +165,3 @@ def _base(address: str) -> str:
         message = "--admin: the address has characters that no address has"
         raise CommandError(message, code="invalid-address")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a name or an address is of this machine alone.
-
-    The rule of `taquba.admin`, which is an extra: who asks may not have it.
-    """
-    if host.lower() == _LOCAL_NAME:
-        return True
-    try:
-        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback

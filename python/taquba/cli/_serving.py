@@ -18,6 +18,8 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
+from taquba._checks import PORT_MAX
+from taquba._loopback import is_loopback
 from taquba.cli._command import CommandError
 from taquba.cli._options import TOKEN_VARIABLE
 from taquba.queue import Queue, QueueReader
@@ -39,7 +41,6 @@ __all__ = [
 
 ADDRESS_DEFAULT: Final = "127.0.0.1:8420"
 
-_PORT_MAX: Final = 65535
 _BRACKETS: Final = "[]"
 
 
@@ -64,7 +65,7 @@ class Address:
             argparse.ArgumentTypeError: It is none.
         """
         host, _, port = text.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > _PORT_MAX:
+        if not host or not port.isdecimal() or int(port) > PORT_MAX:
             message = f"{text!r}: give HOST:PORT, such as {ADDRESS_DEFAULT}"
             raise argparse.ArgumentTypeError(message)
         return cls(host.strip(_BRACKETS), int(port))
@@ -202,7 +203,7 @@ def check_serving(address: Address, options: argparse.Namespace) -> None:
     """
     try:
         from taquba.admin._app import _check_token  # noqa: PLC0415 - an extra
-        from taquba.admin._guard import is_host, is_loopback  # noqa: PLC0415 - an extra
+        from taquba.admin._guard import is_host  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise CommandError(str(error), code="not-installed") from None
     token = _token()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final, TypeVar, final
 
-from taquba._shown import blanked, has_error, instant, record, shown_error
+from taquba._shown import ErrorGroup, blanked, has_error, instant, record, shown_error
 from taquba.cli._wire import PAGE_ROWS_MAX, Content, Json, Page, RunFilter
 from taquba.exceptions import JobNotFoundError
 from taquba.queue import JobInfo, JobState, RunState, RunStatus
@@ -80,20 +80,23 @@ class StoreSource:
 
     def dead_groups(self, queue: str | None) -> Json:
         """Count dead jobs by what went wrong, of each queue, the most frequent first."""
-        groups: dict[tuple[str, str], Json] = {}
+        groups: dict[tuple[str, str], ErrorGroup] = {}
         examined = 0
         is_complete = True
         for name in self.queue_names() if queue is None else [queue]:
             for job in self._dead_jobs(name):
                 examined += 1
                 error = blanked(shown_error(job.last_error))
-                group = groups.get((name, error))
-                if group is None and len(groups) >= _GROUPS_MAX:
+                if (name, error) not in groups and len(groups) >= _GROUPS_MAX:
                     is_complete = False
                     continue
-                groups[name, error] = _counted(group, job, error)
-        found = sorted(groups.values(), key=lambda group: -int(group["count"]))
-        return {"groups": found, "examined": examined, "is_complete": is_complete}
+                groups.setdefault((name, error), ErrorGroup(error, name, job.job_id)).add(job)
+        found = sorted(groups.values(), key=lambda group: -group.count)
+        return {
+            "groups": [group.shown() for group in found],
+            "examined": examined,
+            "is_complete": is_complete,
+        }
 
     def job(self, job_id: str) -> Json:
         """Return a job and its deliveries."""
@@ -206,20 +209,3 @@ def _is_wanted(run: RunStatus, wanted: RunFilter) -> bool:
         if run.headers.get(name) != value:
             return False
     return wanted.error is None or has_error(run.error or run.last_error, wanted.error)
-
-
-def _counted(group: Json | None, job: JobInfo, error: str) -> Json:
-    """Return a group of dead jobs with one more in it."""
-    at = None if job.ended_at is None else instant(job.ended_at)
-    if group is None:
-        return {
-            "error": error,
-            "count": 1,
-            "queue": job.queue,
-            "first_at": at,
-            "last_at": at,
-            "job_id": job.job_id,
-        }
-    instants = [each for each in (group["first_at"], group["last_at"], at) if each is not None]
-    first, last = (min(instants), max(instants)) if instants else (None, None)
-    return {**group, "count": group["count"] + 1, "first_at": first, "last_at": last}

@@ -6,6 +6,7 @@ from typing import Final
 
 from taquba import _taquba
 from taquba._checks import (
+    PORT_MAX,
     Seconds,
     check_between,
     check_count,
@@ -25,8 +26,6 @@ TIMEOUT: Final = timedelta(seconds=20)
 _TIMEOUT_MIN: Final = timedelta(milliseconds=1)
 # A delivery holds a place of the worker for as long.
 _TIMEOUT_MAX: Final = timedelta(minutes=5)
-
-_PORT_MAX: Final = 65_535
 
 
 def make_rules(
@@ -53,7 +52,7 @@ def make_rules(
     if not kept_ports:
         refuse("ports", kept_ports, "give at least one port, such as 443")
     for port in kept_ports:
-        check_count("ports", port, _PORT_MAX)
+        check_count("ports", port, PORT_MAX)
     return _taquba.WebhookRules(
         allow_http=allow_http,
         ports=kept_ports,
